@@ -1,0 +1,190 @@
+#include "backend/rows.h"
+#include "base/half.h"
+#include "base/simd.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FP8_PER_SCALE = 64, FP4_PER_SCALE = 32 };
+
+row_format row_format_attention(int head_dim, int rotary_dim, bool round, bool compact) {
+    row_format format = {.n_channels = head_dim, .n_rotary = rotary_dim, .round = round, .compact = round && compact};
+    size_t n_rounded = (size_t)(head_dim - rotary_dim);
+    format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_PER_SCALE + (size_t)rotary_dim * 2
+                                    : (size_t)head_dim * sizeof(float);
+    return format;
+}
+
+row_format row_format_index(int index_dim, bool round, bool compact) {
+    row_format format = {.n_channels = index_dim, .is_index = true, .round = round, .compact = round && compact};
+    size_t n = (size_t)index_dim;
+    format.n_bytes = format.compact ? n / 2 + n / FP4_PER_SCALE : n * sizeof(float);
+    return format;
+}
+
+static float largest_magnitude(const float *x, int n) {
+    float largest = 0;
+    for (int i = 0; i < n; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    return largest;
+}
+
+/* Scale byte: the smallest power of two s with largest / s <= top, where top = (1 + top_fraction / 2^23) *
+ * 2^top_exponent. Worked out on the bits: a logarithm in float can be off by one near a power of two. */
+static uint8_t scale_byte(float largest, int top_exponent, uint32_t top_fraction) {
+    uint32_t bits = float_to_bits(largest);
+    int exponent = (int)(bits >> 23 & 0xff) - top_exponent + ((bits & 0x7fffff) > top_fraction);
+    return (uint8_t)exponent;
+}
+
+static float scale_of(uint8_t byte) { return float_from_bits((uint32_t)byte << 23); }
+static float inverse_scale_of(uint8_t byte) { return float_from_bits((uint32_t)(254 - byte) << 23); }
+
+static uint8_t fp8_scale(const float *x) {
+    return scale_byte(fmaxf(largest_magnitude(x, FP8_PER_SCALE), 1e-4f), 8, 0x600000); /* 448 = 1.75 * 2^8 */
+}
+
+static uint8_t fp4_scale(const float *x) {
+    return scale_byte(fmaxf(largest_magnitude(x, FP4_PER_SCALE), 0x1.8p-124f), 2, 0x400000); /* 6 = 1.5 * 2^2 */
+}
+
+/* E4M3: sign, 4 exponent bits (bias 7), 3 fraction bits; nearest, ties to even; |x| at most 448. */
+static uint8_t fp8_encode(float x) {
+    uint32_t bits = float_to_bits(x), sign = bits >> 24 & 0x80;
+    float magnitude = fminf(fabsf(x), 448.0f);
+    uint32_t code;
+    if (magnitude < 0x1p-6f) {
+        code = (uint32_t)rintf(magnitude * 512.0f);
+    } else {
+        bits = float_to_bits(magnitude);
+        code = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120u << 3);
+    }
+    return (uint8_t)(sign | code);
+}
+
+static float fp8_decode(uint8_t code) {
+    /* The code's exponent and fraction in a float's place are 2^120 too small; this covers subnormals. */
+    float magnitude = float_from_bits((uint32_t)(code & 0x7f) << 20) * 0x1p120f;
+    return float_from_bits(float_to_bits(magnitude) | (uint32_t)(code & 0x80) << 24);
+}
+
+/* E2M1: sign, 2 exponent bits (bias 1), 1 fraction bit; nearest, ties to even; |x| at most 6. */
+static uint8_t fp4_encode(float x) {
+    uint32_t bits = float_to_bits(x), sign = bits >> 28 & 8;
+    float magnitude = fminf(fabsf(x), 6.0f);
+    uint32_t code;
+    if (magnitude < 1.0f) {
+        code = (uint32_t)rintf(magnitude * 2.0f);
+    } else {
+        bits = float_to_bits(magnitude);
+        code = ((bits + 0x1fffff + (bits >> 22 & 1)) >> 22) - (126u << 1);
+    }
+    return (uint8_t)(sign | code);
+}
+
+static const float fp4_value[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
+
+static void encode_attention(const row_format *format, const float *x, uint8_t *row) {
+    int n_rounded = format->n_channels - format->n_rotary;
+    uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_PER_SCALE;
+    for (int block = 0; block < n_rounded / FP8_PER_SCALE; block++) {
+        const float *in = x + block * FP8_PER_SCALE;
+        scale[block] = fp8_scale(in);
+        float inverse = inverse_scale_of(scale[block]);
+        for (int i = 0; i < FP8_PER_SCALE; i++) row[block * FP8_PER_SCALE + i] = fp8_encode(in[i] * inverse);
+    }
+    for (int i = 0; i < format->n_rotary; i++) {
+        uint16_t half = half_from_float(x[n_rounded + i]);
+        memcpy(tail + 2 * i, &half, 2);
+    }
+}
+
+SIMD_CLONES
+static void decode_attention(const row_format *format, const uint8_t *row, float *x) {
+    int n_rounded = format->n_channels - format->n_rotary;
+    const uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_PER_SCALE;
+    for (int block = 0; block < n_rounded / FP8_PER_SCALE; block++) {
+        float factor = scale_of(scale[block]);
+        const uint8_t *code = row + block * FP8_PER_SCALE;
+        float *out = x + block * FP8_PER_SCALE;
+        for (int i = 0; i < FP8_PER_SCALE; i++) out[i] = fp8_decode(code[i]) * factor;
+    }
+    for (int i = 0; i < format->n_rotary; i++) {
+        uint16_t half;
+        memcpy(&half, tail + 2 * i, 2);
+        x[n_rounded + i] = half_to_float(half);
+    }
+}
+
+static void encode_index(const row_format *format, const float *x, uint8_t *row) {
+    uint8_t *scale = row + format->n_channels / 2;
+    for (int block = 0; block < format->n_channels / FP4_PER_SCALE; block++) {
+        const float *in = x + block * FP4_PER_SCALE;
+        uint8_t *code = row + block * FP4_PER_SCALE / 2;
+        scale[block] = fp4_scale(in);
+        float inverse = inverse_scale_of(scale[block]);
+        for (int i = 0; i < FP4_PER_SCALE / 2; i++)
+            code[i] = (uint8_t)(fp4_encode(in[2 * i] * inverse) | fp4_encode(in[2 * i + 1] * inverse) << 4);
+    }
+}
+
+static void decode_index(const row_format *format, const uint8_t *row, float *x) {
+    const uint8_t *scale = row + format->n_channels / 2;
+    for (int i = 0; i < format->n_channels / 2; i++) {
+        float factor = scale_of(scale[2 * i / FP4_PER_SCALE]);
+        x[2 * i] = fp4_value[row[i] & 15] * factor;
+        x[2 * i + 1] = fp4_value[row[i] >> 4] * factor;
+    }
+}
+
+static void fp8_round(float *x, int n) {
+    for (int block = 0; block < n; block += FP8_PER_SCALE) {
+        uint8_t scale = fp8_scale(x + block);
+        for (int i = block; i < block + FP8_PER_SCALE; i++)
+            x[i] = fp8_decode(fp8_encode(x[i] * inverse_scale_of(scale))) * scale_of(scale);
+    }
+}
+
+void fp4_round(float *x, int n) {
+    for (int block = 0; block < n; block += FP4_PER_SCALE) {
+        uint8_t scale = fp4_scale(x + block);
+        for (int i = block; i < block + FP4_PER_SCALE; i++)
+            x[i] = fp4_value[fp4_encode(x[i] * inverse_scale_of(scale))] * scale_of(scale);
+    }
+}
+
+void row_encode(const row_format *format, const float *x, uint8_t *row) {
+    if (format->compact) {
+        (format->is_index ? encode_index : encode_attention)(format, x, row);
+        return;
+    }
+    memcpy(row, x, format->n_bytes);
+    if (!format->round) return;
+    /* float rows come from aligned memory of their own, so they can be rounded in place */
+    float *stored = (float *)(void *)row;
+    if (format->is_index)
+        fp4_round(stored, format->n_channels);
+    else
+        fp8_round(stored, format->n_channels - format->n_rotary);
+}
+
+void row_decode(const row_format *format, const uint8_t *row, float *x) {
+    if (!format->compact)
+        memcpy(x, row, format->n_bytes);
+    else if (format->is_index)
+        decode_index(format, row, x);
+    else
+        decode_attention(format, row, x);
+}
+
+SIMD_CLONES
+void hadamard_transform(float *x, int n) {
+    for (int stride = 1; stride < n; stride *= 2)
+        for (int start = 0; start < n; start += 2 * stride)
+            for (int i = start; i < start + stride; i++) {
+                float a = x[i], b = x[i + stride];
+                x[i] = a + b;
+                x[i + stride] = a - b;
+            }
+    float factor = 1.0f / sqrtf((float)n);
+    for (int i = 0; i < n; i++) x[i] *= factor;
+}

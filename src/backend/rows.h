@@ -1,0 +1,41 @@
+/*
+ * Compact rows: how remembered vectors are stored.
+ *
+ * The model rounds its K/V rows to FP8 and its indexer rows to FP4 (spec: model math, section 8), so storing
+ * the codes loses nothing:
+ *
+ *   attention row  [D - rotary] E4M3 codes, [(D - rotary) / 64] scale bytes, [rotary] binary16      D = head_dim
+ *   indexer row    [d / 2] bytes of two E2M1 codes (even channel in the low half), [d / 32] scale bytes
+ *
+ * A scale byte is a power of two, 2^(byte - 127). Test formats keep float32 instead: the rounded values
+ * (DS4 option float_rows) or, without the model's rounding, the values as they came (no_qat).
+ */
+#ifndef BACKEND_ROWS_H
+#define BACKEND_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct row_format {
+    int n_channels;
+    int n_rotary; /* attention rows: the last channels, not rounded; indexer rows: 0 */
+    bool is_index;
+    bool round;   /* to FP8 or FP4 */
+    bool compact; /* codes; else float32 */
+    size_t n_bytes;
+} row_format;
+
+row_format row_format_attention(int head_dim, int rotary_dim, bool round, bool compact);
+row_format row_format_index(int index_dim, bool round, bool compact);
+
+/* x: [n_channels], rotated (indexer rows: rotated and Hadamard-transformed). */
+void row_encode(const row_format *format, const float *x, uint8_t *row);
+void row_decode(const row_format *format, const uint8_t *row, float *x);
+
+/* Rounds x[n] (a multiple of 32) to FP4 values in place: what indexer queries get. */
+void fp4_round(float *x, int n);
+/* x <- H x / sqrt(n), H the Sylvester-ordered Hadamard matrix; n a power of two. */
+void hadamard_transform(float *x, int n);
+
+#endif

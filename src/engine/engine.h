@@ -1,0 +1,54 @@
+/* The engine's own structures. A timeline is append-only rows plus a small frontier. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "backend/backend.h"
+#include "base/error.h"
+
+struct ds4_engine {
+    const ds4_model *model;
+    backend *backend;
+    activations act;
+    int chunk_tokens;
+
+    /* the batch being evaluated: [chunk_tokens] */
+    int32_t *token, *span_of;
+    int64_t *position;
+    batch_span *span;       /* [chunk_tokens]: a span has at least one token */
+    ds4_timeline **timeline; /* of each batch span */
+    ds4_buffer saved;       /* frontiers to go back to if the batch fails */
+};
+
+struct ds4_timeline {
+    ds4_engine *engine;
+    size_t max_tokens;
+    ds4_tokens tokens;
+    /* The rings hold what every position from here to the present one needs. */
+    size_t rewind_floor;
+    layer_memory *layer; /* [n_layers] */
+    void *arena;         /* backend memory behind the rings */
+    size_t arena_bytes;
+    bool in_batch;
+};
+
+struct ds4_checkpoint {
+    ds4_engine *engine;
+    ds4_tokens tokens;
+    ds4_buffer frontier;
+    row_pages *rows; /* [n_layers][2]: compressed rows, indexer rows; shared pages */
+};
+
+/* Runs one batch through the model. progress is asked between layers; done and total as in ds4_progress. */
+ds4_status forward(ds4_engine *engine, const batch *b, ds4_progress *progress, void *progress_context, size_t done,
+                   size_t total, ds4_error *error);
+
+/* Pages for the rows that n_tokens more tokens complete, none of them shared. */
+ds4_status timeline_reserve(ds4_timeline *timeline, size_t n_tokens, ds4_error *error);
+/* Appends the timeline's frontier to bytes. */
+ds4_status timeline_save_frontier(const ds4_timeline *timeline, ds4_buffer *bytes, ds4_error *error);
+/* Reads a frontier of this timeline's present position back into the rings; returns the bytes read. */
+size_t timeline_load_frontier(ds4_timeline *timeline, const char *bytes);
+/* The rings now hold n_tokens more tokens (whether or not the timeline keeps them). */
+void timeline_note_written(ds4_timeline *timeline, size_t n_tokens);
+
+#endif
