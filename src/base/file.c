@@ -106,7 +106,7 @@ ds4_status file_writer_write(file_writer *writer, const void *bytes, size_t n_by
 }
 
 ds4_status file_writer_commit(file_writer *writer, ds4_error *error) {
-    bool ok = fflush(writer->stream) == 0;
+    bool ok = fflush(writer->stream) == 0 && !ferror(writer->stream);
     if (ok && writer->temporary_path) ok = fsync(fileno(writer->stream)) == 0;
     ds4_status status = ok ? DS4_OK : io_error(error, writer->path, "write");
     if (fclose(writer->stream) != 0 && ok) status = io_error(error, writer->path, "write");

@@ -64,7 +64,7 @@ typedef struct gguf_tensor {
     uint64_t offset; /* from the start of the tensor data */
     size_t row_bytes;
     size_t n_bytes;
-    const uint8_t *data; /* NULL if it does not lie in the file (reported as a problem) */
+    const uint8_t *data; /* NULL if any of the above is faulty or not in the file (reported as a problem) */
 } gguf_tensor;
 
 typedef struct gguf_file {
@@ -101,6 +101,8 @@ bool gguf_array_number(const gguf_array *array, size_t index, double *value);
 bool gguf_array_next_string(const gguf_array *array, size_t *offset, gguf_string *string);
 
 const char *gguf_type_name(gguf_type type);
+/* Bytes of one value; 0 for strings, arrays and unknown types. */
+size_t gguf_type_bytes(gguf_type type);
 
 /* ---- writing (tests and tools) ---- */
 
@@ -108,7 +110,7 @@ typedef struct gguf_writer gguf_writer;
 
 /* Metadata and tensors come in the order in which they are added; the file appears when finished.
  * Tensor data is written in the same order, each by one or more gguf_writer_data calls that must add up to
- * its size. Adding must be complete before the first data call. */
+ * its size. Adding must be complete before the first data call. The u32 general.alignment is obeyed. */
 ds4_status gguf_writer_new(const char *path, gguf_writer **writer, ds4_error *error);
 ds4_status gguf_writer_add_u32(gguf_writer *writer, const char *key, uint32_t value, ds4_error *error);
 ds4_status gguf_writer_add_u64(gguf_writer *writer, const char *key, uint64_t value, ds4_error *error);
