@@ -14,29 +14,29 @@ enum {
 
 /* Names as in spec/model-math.md section 1; the metadata key is behind each. Prefix "deepseek4.". */
 typedef struct hyperparameters {
-    int n_layers;            /* block_count */
-    int width;               /* embedding_length, E */
-    int n_vocab;             /* vocab_size */
-    int max_context;         /* context_length; 1048576 if absent */
-    int n_heads;             /* attention.head_count */
-    int head_dim;            /* attention.key_length; the last rotary_dim channels rotate */
-    int rotary_dim;          /* rope.dimension_count */
-    int q_rank;              /* attention.q_lora_rank */
-    int n_groups, group_rank; /* attention.output_group_count, attention.output_lora_rank */
-    int window;              /* attention.sliding_window, the token itself included */
-    int n_index_heads, index_dim, index_top_k; /* attention.indexer.{head_count,key_length,top_k} */
-    int n_experts, n_experts_used, expert_width; /* expert_count, expert_used_count, expert_feed_forward_length */
-    int n_hash_layers;       /* hash_layer_count: the first ones choose experts by token id */
-    int sinkhorn_iterations; /* hyper_connection.sinkhorn_iterations */
-    float rms_epsilon;       /* attention.layer_norm_rms_epsilon */
-    float hyper_epsilon;     /* hyper_connection.epsilon */
-    float expert_scale;      /* expert_weights_scale */
-    float rope_base;         /* rope.freq_base: layers of ratio 0 */
-    float compressed_rope_base; /* attention.compress_rope_freq_base: all others, with YaRN */
+    int n_layers;                                      /* block_count */
+    int width;                                         /* embedding_length, E */
+    int n_vocab;                                       /* vocab_size */
+    int max_context;                                   /* context_length; 1048576 if absent */
+    int n_heads;                                       /* attention.head_count */
+    int head_dim;                                      /* attention.key_length; the last rotary_dim channels rotate */
+    int rotary_dim;                                    /* rope.dimension_count */
+    int q_rank;                                        /* attention.q_lora_rank */
+    int n_groups, group_rank;                          /* attention.output_group_count, attention.output_lora_rank */
+    int window;                                        /* attention.sliding_window, the token itself included */
+    int n_index_heads, index_dim, index_top_k;         /* attention.indexer.{head_count,key_length,top_k} */
+    int n_experts, n_experts_used, expert_width;       /* expert_count, expert_used_count, expert_feed_forward_length */
+    int n_hash_layers;                                 /* hash_layer_count: the first ones choose experts by token id */
+    int sinkhorn_iterations;                           /* hyper_connection.sinkhorn_iterations */
+    float rms_epsilon;                                 /* attention.layer_norm_rms_epsilon */
+    float hyper_epsilon;                               /* hyper_connection.epsilon */
+    float expert_scale;                                /* expert_weights_scale */
+    float rope_base;                                   /* rope.freq_base: layers of ratio 0 */
+    float compressed_rope_base;                        /* attention.compress_rope_freq_base: all others, with YaRN */
     float yarn_factor, yarn_beta_fast, yarn_beta_slow; /* rope.scaling.{factor,yarn_beta_fast,yarn_beta_slow} */
-    int64_t yarn_original_context; /* rope.scaling.original_context_length */
-    int ratio[MODEL_MAX_LAYERS];         /* attention.compress_ratios: 0, 4 or 128 */
-    float swiglu_limit[MODEL_MAX_LAYERS]; /* swiglu_clamp_exp */
+    int64_t yarn_original_context;                     /* rope.scaling.original_context_length */
+    int ratio[MODEL_MAX_LAYERS];                       /* attention.compress_ratios: 0, 4 or 128 */
+    float swiglu_limit[MODEL_MAX_LAYERS];              /* swiglu_clamp_exp */
 } hyperparameters;
 
 /* Weights of one hyper-connection. S = 4 streams. */
@@ -57,23 +57,23 @@ typedef struct compressor_weights {
 /* One layer. Shapes as in the file: [row length, rows, slices]. Absent tensors are NULL. */
 typedef struct layer_weights {
     int index;
-    int ratio;          /* 0, 4, 128 */
+    int ratio; /* 0, 4, 128 */
     float swiglu_limit;
 
     hyper_weights hyper_attn;
-    const gguf_tensor *attn_norm;     /* F32 [E] */
-    const gguf_tensor *attn_q_a;      /* [E, q_rank] */
-    const gguf_tensor *attn_q_a_norm; /* F32 [q_rank] */
-    const gguf_tensor *attn_q_b;      /* [q_rank, n_heads*head_dim] */
-    const gguf_tensor *attn_kv;       /* [E, head_dim] */
-    const gguf_tensor *attn_kv_norm;  /* F32 [head_dim] */
-    const gguf_tensor *attn_sinks;    /* F32 [n_heads] */
-    const gguf_tensor *attn_output_a; /* [n_heads/n_groups*head_dim, n_groups*group_rank] */
-    const gguf_tensor *attn_output_b; /* [n_groups*group_rank, E] */
-    compressor_weights compressor;         /* ratio != 0 */
-    const gguf_tensor *index_q_b;          /* ratio 4: [q_rank, n_index_heads*index_dim] */
-    const gguf_tensor *index_proj;         /* ratio 4: [E, n_index_heads] */
-    compressor_weights index_compressor;   /* ratio 4 */
+    const gguf_tensor *attn_norm;        /* F32 [E] */
+    const gguf_tensor *attn_q_a;         /* [E, q_rank] */
+    const gguf_tensor *attn_q_a_norm;    /* F32 [q_rank] */
+    const gguf_tensor *attn_q_b;         /* [q_rank, n_heads*head_dim] */
+    const gguf_tensor *attn_kv;          /* [E, head_dim] */
+    const gguf_tensor *attn_kv_norm;     /* F32 [head_dim] */
+    const gguf_tensor *attn_sinks;       /* F32 [n_heads] */
+    const gguf_tensor *attn_output_a;    /* [n_heads/n_groups*head_dim, n_groups*group_rank] */
+    const gguf_tensor *attn_output_b;    /* [n_groups*group_rank, E] */
+    compressor_weights compressor;       /* ratio != 0 */
+    const gguf_tensor *index_q_b;        /* ratio 4: [q_rank, n_index_heads*index_dim] */
+    const gguf_tensor *index_proj;       /* ratio 4: [E, n_index_heads] */
+    compressor_weights index_compressor; /* ratio 4 */
 
     hyper_weights hyper_ffn;
     const gguf_tensor *ffn_norm;    /* F32 [E] */
@@ -89,14 +89,14 @@ typedef struct layer_weights {
 typedef struct model_weights {
     const gguf_tensor *token_embedding; /* [E, n_vocab] */
     hyper_weights hyper_head;
-    const gguf_tensor *output_norm;     /* F32 [E] */
-    const gguf_tensor *output;          /* [E, n_vocab] */
-    layer_weights *layer;               /* [n_layers] */
+    const gguf_tensor *output_norm; /* F32 [E] */
+    const gguf_tensor *output;      /* [E, n_vocab] */
+    layer_weights *layer;           /* [n_layers] */
 } model_weights;
 
 /* The multi-token prediction block of its own file (names "mtp.0.*"). */
 typedef struct mtp_weights {
-    hyper_weights hyper_head;                  /* hc_head_* */
+    hyper_weights hyper_head;                       /* hc_head_* */
     const gguf_tensor *e_projection, *h_projection; /* [E, E] */
     const gguf_tensor *e_norm, *h_norm, *norm;      /* F32 [E] */
     layer_weights layer;                            /* ratio 0, not hashed */
@@ -110,8 +110,9 @@ struct ds4_model {
     model_weights weights;
 };
 
-/* Reads and checks hyperparameters. With problems, every missing or wrong key is added to it and the result
- * is usable for the checks that do not need those keys only if nothing was added. */
+/* Reads and checks hyperparameters. With problems, every missing or wrong key is added to it; a number that
+ * could not be read is then 0 (n_hash_layers and ratios: -1), and reading weights leaves out the checks that
+ * need it. */
 ds4_status hyperparameters_read(const gguf_file *file, problem_list *problems, hyperparameters *hparams,
                                 ds4_error *error);
 /* The published V4 Flash model. */
