@@ -36,7 +36,7 @@ typedef struct pending_ring {
 
 /* What one layer of one timeline remembers up to (not including) the span's first position. */
 typedef struct layer_memory {
-    uint8_t *raw; /* ring of the latest raw rows, [raw_slots][attention row bytes], slot = position % raw_slots */
+    uint8_t *raw; /* ring of the latest raw rows, [raw_slots][raw_row.n_bytes], slot = position % raw_slots */
     int raw_slots;
     pending_ring pending;       /* ratio != 0 */
     pending_ring index_pending; /* ratio 4 */
@@ -133,16 +133,20 @@ typedef struct backend_ops {
     void (*logits)(const batch *b, const model_weights *w, const float *streams);
 } backend_ops;
 
+typedef struct row_formats {
+    row_format raw, compressed, index;
+} row_formats;
+
 typedef struct backend {
     const backend_ops *op;
     const hyperparameters *hparams;
     rope_frequencies rope;
-    row_format row, index_row;
+    row_formats format;
     int max_tokens; /* of one batch */
 } backend;
 
 /* n_threads and max_tokens are positive. */
-ds4_status cpu_backend_new(const hyperparameters *hparams, const row_format *row, const row_format *index_row,
-                           int n_threads, int max_tokens, backend **out, ds4_error *error);
+ds4_status cpu_backend_new(const hyperparameters *hparams, const row_formats *format, int n_threads, int max_tokens,
+                           backend **out, ds4_error *error);
 
 #endif

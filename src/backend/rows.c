@@ -7,12 +7,21 @@
 
 enum { FP8_PER_SCALE = 64, FP4_PER_SCALE = 32 };
 
-row_format row_format_attention(int head_dim, int rotary_dim, bool round, bool compact) {
-    row_format format = {.n_channels = head_dim, .n_rotary = rotary_dim, .round = round, .compact = round && compact};
+static row_format attention_format(int head_dim, int rotary_dim, int rotary_bytes, bool round, bool compact) {
+    row_format format = {.n_channels = head_dim, .n_rotary = rotary_dim, .rotary_bytes = rotary_bytes, .round = round,
+                         .compact = round && compact};
     size_t n_rounded = (size_t)(head_dim - rotary_dim);
-    format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_PER_SCALE + (size_t)rotary_dim * 2
+    format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_PER_SCALE + (size_t)(rotary_dim * rotary_bytes)
                                     : (size_t)head_dim * sizeof(float);
     return format;
+}
+
+row_format row_format_raw(int head_dim, int rotary_dim, bool round, bool compact) {
+    return attention_format(head_dim, rotary_dim, 4, round, compact);
+}
+
+row_format row_format_compressed(int head_dim, int rotary_dim, bool round, bool compact) {
+    return attention_format(head_dim, rotary_dim, 2, round, compact);
 }
 
 row_format row_format_index(int index_dim, bool round, bool compact) {
@@ -92,6 +101,10 @@ static void encode_attention(const row_format *format, const float *x, uint8_t *
         float inverse = inverse_scale_of(scale[block]);
         for (int i = 0; i < FP8_PER_SCALE; i++) row[block * FP8_PER_SCALE + i] = fp8_encode(in[i] * inverse);
     }
+    if (format->rotary_bytes == 4) {
+        memcpy(tail, x + n_rounded, (size_t)format->n_rotary * sizeof *x);
+        return;
+    }
     for (int i = 0; i < format->n_rotary; i++) {
         uint16_t half = half_from_float(x[n_rounded + i]);
         memcpy(tail + 2 * i, &half, 2);
@@ -107,6 +120,10 @@ static void decode_attention(const row_format *format, const uint8_t *row, float
         const uint8_t *code = row + block * FP8_PER_SCALE;
         float *out = x + block * FP8_PER_SCALE;
         for (int i = 0; i < FP8_PER_SCALE; i++) out[i] = fp8_decode(code[i]) * factor;
+    }
+    if (format->rotary_bytes == 4) {
+        memcpy(x + n_rounded, tail, (size_t)format->n_rotary * sizeof *x);
+        return;
     }
     for (int i = 0; i < format->n_rotary; i++) {
         uint16_t half;

@@ -71,12 +71,13 @@ static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *
                          options->backend);
     const hyperparameters *h = &model->hparams;
     bool round = !options->no_qat, compact = round && !options->float_rows;
-    row_format row = row_format_attention(h->head_dim, h->rotary_dim, round, compact);
-    row_format index_row = row_format_index(h->index_dim, round, compact);
+    row_formats format = {.raw = row_format_raw(h->head_dim, h->rotary_dim, round, compact),
+                          .compressed = row_format_compressed(h->head_dim, h->rotary_dim, round, compact),
+                          .index = row_format_index(h->index_dim, round, compact)};
     int n_threads = options->n_threads ? options->n_threads : processor_count();
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set(error, DS4_ERROR_ARGUMENT, "%d threads: expected 1 to %d", n_threads, MAX_THREADS);
-    return cpu_backend_new(h, &row, &index_row, n_threads, chunk_tokens, out, error);
+    return cpu_backend_new(h, &format, n_threads, chunk_tokens, out, error);
 }
 
 ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *options, ds4_engine **out,

@@ -39,7 +39,7 @@ static int layer_rings(const ds4_timeline *timeline, int l, struct ring_view vie
     layer_memory *memory = &timeline->layer[l];
     size_t position = timeline->tokens.n, window = (size_t)hparams->window, ratio = (size_t)hparams->ratio[l];
     int n = 0;
-    view[n++] = (struct ring_view){memory->raw, timeline->engine->backend->row.n_bytes, memory->raw_slots,
+    view[n++] = (struct ring_view){memory->raw, timeline->engine->backend->format.raw.n_bytes, memory->raw_slots,
                                    position >= window ? position - window + 1 : 0};
     if (!ratio) return n;
     size_t open = position / ratio * ratio;
@@ -91,7 +91,7 @@ void timeline_note_written(ds4_timeline *timeline, size_t n_tokens) {
 /* ---- pages --------------------------------------------------------------------------------------- */
 
 static const row_format *format_of(const ds4_engine *engine, int kind) {
-    return kind ? &engine->backend->index_row : &engine->backend->row;
+    return kind ? &engine->backend->format.index : &engine->backend->format.compressed;
 }
 
 static row_pages *layer_pages(layer_memory *memory, int kind) { return kind ? &memory->index_rows : &memory->rows; }
@@ -182,7 +182,7 @@ static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
         int ratio = hparams->ratio[l], lanes = ratio == 4 ? 2 : 1;
         memory->raw_slots = hparams->window - 1 + DS4_FREE_REWIND_TOKENS;
         memory->raw = arena ? arena + at : NULL;
-        at += aligned((size_t)memory->raw_slots * timeline->engine->backend->row.n_bytes);
+        at += aligned((size_t)memory->raw_slots * timeline->engine->backend->format.raw.n_bytes);
         if (!ratio) continue;
         pending_ring *ring[2] = {&memory->pending, &memory->index_pending};
         int dim[2] = {hparams->head_dim, hparams->index_dim};

@@ -44,7 +44,7 @@ static void rotate_queries_task(void *context, size_t t, int thread) {
     for (size_t h = 0; h < n_index_heads; h++) {
         float *head = task->index_q + (t * n_index_heads + h) * index_dim;
         rope_rotate(head + index_dim - 2 * (size_t)n_pairs, angles, n_pairs, false);
-        if (!base->index_row.round) continue;
+        if (!base->format.index.round) continue;
         hadamard_transform(head, (int)index_dim);
         fp4_round(head, (int)index_dim);
     }
@@ -105,16 +105,20 @@ static struct visible visible_to(const struct attend_task *task, size_t t) {
     return v;
 }
 
-static const uint8_t *visible_row(const struct visible *v, size_t i) {
-    size_t row_bytes = v->b->backend->row.n_bytes;
+static void decode_visible(const struct visible *v, size_t i, float *out) {
+    const row_formats *format = &v->b->backend->format;
+    const uint8_t *row;
     if (i >= v->n_raw) {
-        size_t row = v->selected ? (size_t)v->selected[i - v->n_raw] : i - v->n_raw;
-        return row_pages_at(&v->memory->rows, row, row_bytes);
+        size_t index = v->selected ? (size_t)v->selected[i - v->n_raw] : i - v->n_raw;
+        row_decode(&format->compressed, row_pages_at(&v->memory->rows, index, format->compressed.n_bytes), out);
+        return;
     }
     int64_t position = v->first_raw + (int64_t)i;
     if (position < v->span->position)
-        return v->memory->raw + (size_t)(position % v->memory->raw_slots) * row_bytes;
-    return cpu_of(v->b)->fresh + (size_t)(v->span->first + (position - v->span->position)) * row_bytes;
+        row = v->memory->raw + (size_t)(position % v->memory->raw_slots) * format->raw.n_bytes;
+    else
+        row = cpu_of(v->b)->fresh + (size_t)(v->span->first + (position - v->span->position)) * format->raw.n_bytes;
+    row_decode(&format->raw, row, out);
 }
 
 /* Softmax in one pass over the rows: sums are kept relative to the largest score so far. The sink is a
@@ -159,7 +163,7 @@ static void attend_task(void *context, size_t index, int thread) {
     struct visible v = visible_to(task, t);
     for (size_t i = 0; i < v.n; i += ROWS_PER_TILE) {
         size_t n_rows = v.n - i < ROWS_PER_TILE ? v.n - i : ROWS_PER_TILE;
-        for (size_t r = 0; r < n_rows; r++) row_decode(&base->row, visible_row(&v, i + r), tile + r * dim);
+        for (size_t r = 0; r < n_rows; r++) decode_visible(&v, i + r, tile + r * dim);
         for (size_t h = 0; h < n; h++) attend_tile(&state[h], q + h * dim, tile, n_rows, dim, out + h * dim);
     }
     const float *angles = token_angles(task->b, t, task->w);
@@ -171,7 +175,7 @@ static void attend_task(void *context, size_t index, int thread) {
 
 /* The window moves on: the span's latest raw rows replace the oldest of the ring. */
 static void keep_raw_rows(const batch *b, int layer) {
-    size_t row_bytes = b->backend->row.n_bytes;
+    size_t row_bytes = b->backend->format.raw.n_bytes;
     for (int s = 0; s < b->n_spans; s++) {
         const batch_span *span = &b->span[s];
         layer_memory *memory = &span->memory[layer];

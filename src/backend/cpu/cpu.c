@@ -137,7 +137,7 @@ static ds4_status allocate_scratch(cpu_backend *cpu, ds4_error *error) {
         size_t n_bytes;
     } part[] = {
         {(void **)&cpu->angles, tokens * 4 * (size_t)cpu->base.rope.n_pairs * sizeof(float)},
-        {(void **)&cpu->fresh, tokens * cpu->base.row.n_bytes},
+        {(void **)&cpu->fresh, tokens * cpu->base.format.raw.n_bytes},
         {(void **)&cpu->low, tokens * (size_t)h->n_groups * (size_t)h->group_rank * sizeof(float)},
         {(void **)&cpu->hyper, tokens * (size_t)h->width * sizeof(float)},
         {(void **)&cpu->score, cpu->score_floats * sizeof(float)},
@@ -163,12 +163,11 @@ static ds4_status allocate_scratch(cpu_backend *cpu, ds4_error *error) {
     return cpu->thread_scratch ? DS4_OK : error_memory(error, "CPU thread scratch", n_threads * sizeof(float *));
 }
 
-ds4_status cpu_backend_new(const hyperparameters *hparams, const row_format *row, const row_format *index_row,
-                           int n_threads, int max_tokens, backend **out, ds4_error *error) {
+ds4_status cpu_backend_new(const hyperparameters *hparams, const row_formats *format, int n_threads, int max_tokens,
+                           backend **out, ds4_error *error) {
     cpu_backend *cpu = array_new(1, sizeof *cpu);
     if (!cpu) return error_memory(error, "CPU backend", sizeof *cpu);
-    cpu->base = (backend){
-        .op = &cpu_ops, .hparams = hparams, .row = *row, .index_row = *index_row, .max_tokens = max_tokens};
+    cpu->base = (backend){.op = &cpu_ops, .hparams = hparams, .format = *format, .max_tokens = max_tokens};
     rope_frequencies_init(hparams, &cpu->base.rope);
     ds4_status status = thread_pool_new(n_threads, &cpu->pool, error);
     if (status == DS4_OK) status = allocate_scratch(cpu, error);

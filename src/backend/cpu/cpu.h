@@ -59,6 +59,13 @@ static inline const float *tensor_floats(const gguf_tensor *tensor) {
     return (const float *)(const void *)tensor->data;
 }
 
+/* mix[24]: projected values in; pre, post and combination out. */
+void hyper_split(const hyperparameters *hparams, const float *scale, const float *base, float mix[MODEL_MIX]);
+/* prob[n_experts]: router logits in, sqrt(softplus) out. Chooses experts (or takes the fixed ones, int32
+ * as in the file) and weighs them. */
+void route_token(const hyperparameters *hparams, float *prob, const float *bias, const uint8_t *fixed, int32_t *expert,
+                 float *weight);
+
 void cpu_hyper_in(const batch *b, const hyper_weights *w, const gguf_tensor *norm, const float *streams, float *x,
                   float *mix);
 void cpu_hyper_out(const batch *b, const float *y, const float *mix, float *streams);

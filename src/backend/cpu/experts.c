@@ -39,14 +39,21 @@ static void route_task(void *context, size_t t, int thread) {
     float *prob = cpu_of(task->b)->score + t * (size_t)n_experts;
     int32_t *expert = task->expert + t * (size_t)n_used;
     float *weight = task->weight + t * (size_t)n_used;
+    const uint8_t *fixed = NULL;
+    if (task->w->expert_ids)
+        fixed = task->w->expert_ids->data + (size_t)task->b->token[t] * (size_t)n_used * sizeof *expert;
+    const gguf_tensor *bias = task->w->router_bias;
+    route_token(hparams, prob, bias ? tensor_floats(bias) : NULL, fixed, expert, weight);
+}
+
+void route_token(const hyperparameters *hparams, float *prob, const float *bias, const uint8_t *fixed, int32_t *expert,
+                 float *weight) {
+    int n_experts = hparams->n_experts, n_used = hparams->n_experts_used;
     for (int e = 0; e < n_experts; e++) prob[e] = sqrtf(softplus(prob[e]));
-    if (task->w->expert_ids) {
-        size_t row_bytes = (size_t)n_used * sizeof *expert;
-        memcpy(expert, task->w->expert_ids->data + (size_t)task->b->token[t] * row_bytes, row_bytes);
-    } else {
-        const gguf_tensor *bias = task->w->router_bias;
-        choose_experts(prob, bias ? tensor_floats(bias) : NULL, n_experts, n_used, expert);
-    }
+    if (fixed)
+        memcpy(expert, fixed, (size_t)n_used * sizeof *expert);
+    else
+        choose_experts(prob, bias, n_experts, n_used, expert);
     float sum = 0;
     for (int k = 0; k < n_used; k++) sum += prob[expert[k]];
     sum = fmaxf(sum, 0x1p-14f); /* as the known engines do; reached only if every logit is below about -23 */

@@ -33,8 +33,7 @@ static void softmax_rows(float c[S][S], float epsilon) {
     }
 }
 
-/* mix: the 24 projected values in, pre, post and combination out. */
-static void split_mix(const hyperparameters *hparams, const float *scale, const float *base, float mix[MODEL_MIX]) {
+void hyper_split(const hyperparameters *hparams, const float *scale, const float *base, float mix[MODEL_MIX]) {
     float epsilon = hparams->hyper_epsilon;
     for (int n = 0; n < S; n++) {
         mix[n] = sigmoid(mix[n] * scale[0] + base[n]) + epsilon;
@@ -83,7 +82,7 @@ static void hyper_in_task(void *context, size_t t, int thread) {
     float *mix = task->mix + t * MODEL_MIX, *x = task->x + t * width;
     float scale = stream_scale(streams, width, hparams->rms_epsilon);
     for (int i = 0; i < MODEL_MIX; i++) mix[i] *= scale;
-    split_mix(hparams, tensor_floats(task->w->scale), tensor_floats(task->w->base), mix);
+    hyper_split(hparams, tensor_floats(task->w->scale), tensor_floats(task->w->base), mix);
     collapse(streams, mix, width, x);
     rms_norm(x, task->norm, width, hparams->rms_epsilon, x);
 }

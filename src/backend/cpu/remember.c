@@ -141,7 +141,7 @@ static void raw_row_task(void *context, size_t t, int thread) {
     rms_norm(kv, tensor_floats(task->w->attn_kv_norm), dim, base->hparams->rms_epsilon, kv);
     const float *angles = cpu->angles + (2 * t + (task->w->ratio != 0)) * 2 * n_pairs;
     rope_rotate(kv + dim - 2 * n_pairs, angles, (int)n_pairs, false);
-    row_encode(&base->row, kv, cpu->fresh + t * base->row.n_bytes);
+    row_encode(&base->format.raw, kv, cpu->fresh + t * base->format.raw.n_bytes);
 }
 
 void cpu_remember(const batch *b, const layer_weights *w, const projections *low) {
@@ -151,12 +151,12 @@ void cpu_remember(const batch *b, const layer_weights *w, const projections *low
     if (!w->ratio) return;
     int lanes = w->ratio == 4 ? 2 : 1;
     struct compression own = {
-        .b = b, .w = &w->compressor, .format = &base->row, .kv = low->compressor_kv, .gate = low->compressor_gate,
+        .b = b, .w = &w->compressor, .format = &base->format.compressed, .kv = low->compressor_kv, .gate = low->compressor_gate,
         .ratio = w->ratio, .dim = base->hparams->head_dim, .width = lanes * base->hparams->head_dim};
     compress(&own, w->index);
     if (w->ratio != 4) return;
     struct compression index = {
-        .b = b, .w = &w->index_compressor, .format = &base->index_row, .kv = low->index_kv, .gate = low->index_gate,
+        .b = b, .w = &w->index_compressor, .format = &base->format.index, .kv = low->index_kv, .gate = low->index_gate,
         .ratio = 4, .dim = base->hparams->index_dim, .width = 2 * base->hparams->index_dim, .is_index = true};
     compress(&index, w->index);
 }

@@ -24,7 +24,7 @@ static void score_task(void *context, size_t index, int thread) {
     const struct select_task *task = context;
     cpu_backend *cpu = cpu_of(task->b);
     const hyperparameters *hparams = cpu->base.hparams;
-    const row_format *format = &cpu->base.index_row;
+    const row_format *format = &cpu->base.format.index;
     size_t n_heads = (size_t)hparams->n_index_heads, dim = (size_t)hparams->index_dim;
     size_t in_group = index / task->tasks_per_token;
     int t = task->token[in_group];
