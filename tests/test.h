@@ -13,9 +13,9 @@
 #include "ds4.h"
 
 /* The status is DS4_OK; else the test fails with the error's message. */
-#define assert_ok(call, error)                                                                                        \
-    do {                                                                                                               \
-        if ((call) != DS4_OK) fail_msg("%s: %s", #call, (error)->message);                                             \
+#define assert_ok(call, error)                                             \
+    do {                                                                   \
+        if ((call) != DS4_OK) fail_msg("%s: %s", #call, (error)->message); \
     } while (0)
 
 #endif

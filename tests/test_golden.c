@@ -80,8 +80,11 @@ static void check_greedy(ds4_engine *engine, ds4_timeline *timeline, const float
     for (int i = 0; i < N_GREEDY && i < n_safe; i++) {
         int32_t token = ds4_sampler_draw(sampler, row);
         assert_int_equal(token, greedy->i[i]);
-        if (pure) assert_true(largest_difference(row, record(golden, "greedy_logits")->f + (size_t)i * n_vocab, n_vocab) <= 1e-3f);
-        ds4_span span = {.timeline = timeline, .tokens = &token, .n_tokens = 1, .wanted = DS4_LOGITS_LAST, .logits = row};
+        if (pure)
+            assert_true(largest_difference(row, record(golden, "greedy_logits")->f + (size_t)i * n_vocab, n_vocab) <=
+                        1e-3f);
+        ds4_span span = {
+            .timeline = timeline, .tokens = &token, .n_tokens = 1, .wanted = DS4_LOGITS_LAST, .logits = row};
         assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
     }
     ds4_sampler_free(sampler);
@@ -104,8 +107,8 @@ static void check_prompt(ds4_engine *engine, size_t n_vocab, const struct golden
     float *logits = malloc(tokens->n * n_vocab * sizeof *logits), *difference = malloc(pos->n * sizeof *difference);
     assert_non_null(logits);
     assert_non_null(difference);
-    ds4_span span = {.timeline = timeline, .tokens = tokens->i, .n_tokens = tokens->n, .wanted = DS4_LOGITS_ALL,
-                     .logits = logits};
+    ds4_span span = {
+        .timeline = timeline, .tokens = tokens->i, .n_tokens = tokens->n, .wanted = DS4_LOGITS_ALL, .logits = logits};
     assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
     for (size_t i = 0; i < pos->n; i++) {
         difference[i] = largest_difference(logits + (size_t)pos->i[i] * n_vocab, expected + i * n_vocab, n_vocab);
@@ -149,9 +152,10 @@ int main(void) {
                 cases[n] = (struct golden_case){MODELS[m], qat ? "qat" : "pure", CHUNKS[k]};
                 char cut[32] = "whole";
                 if (CHUNKS[k]) snprintf(cut, sizeof cut, "in_chunks_of_%d", CHUNKS[k]);
-                snprintf(name[n], sizeof name[n], "%s_%s_prompts_%s_match_the_reference", MODELS[m], cases[n].mode, cut);
-                tests[n] = (struct CMUnitTest){.name = name[n], .test_func = logits_match_the_reference,
-                                               .initial_state = &cases[n]};
+                snprintf(name[n], sizeof name[n], "%s_%s_prompts_%s_match_the_reference", MODELS[m], cases[n].mode,
+                         cut);
+                tests[n] = (struct CMUnitTest){
+                    .name = name[n], .test_func = logits_match_the_reference, .initial_state = &cases[n]};
             }
     return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
 }

@@ -49,11 +49,11 @@ static inline uint8_t *row_pages_at(const row_pages *pages, size_t row, size_t r
 }
 
 typedef struct batch_span {
-    layer_memory *memory;  /* [n_layers]; pages for the rows that the span completes are there */
-    int64_t position;      /* of the span's first token */
-    int first, n_tokens;   /* tokens first .. first + n_tokens - 1 of the batch */
-    int n_wanted;          /* the last n_wanted tokens get logits */
-    float *logits;         /* [n_wanted][n_vocab] in the caller's memory */
+    layer_memory *memory; /* [n_layers]; pages for the rows that the span completes are there */
+    int64_t position;     /* of the span's first token */
+    int first, n_tokens;  /* tokens first .. first + n_tokens - 1 of the batch */
+    int n_wanted;         /* the last n_wanted tokens get logits */
+    float *logits;        /* [n_wanted][n_vocab] in the caller's memory */
 } batch_span;
 
 struct backend;
@@ -70,18 +70,18 @@ typedef struct batch {
 
 /* Outputs of `project`, one row a token. Parts that a layer lacks are not written. */
 typedef struct projections {
-    float *q_a;                                 /* [T][q_rank]; normed by `queries` */
-    float *kv;                                  /* [T][head_dim]; normed and rotated by `remember` */
-    float *compressor_kv, *compressor_gate;     /* [T][w] */
-    float *index_kv, *index_gate;               /* [T][2 * index_dim] */
-    float *index_weight;                        /* [T][n_index_heads] */
+    float *q_a;                             /* [T][q_rank]; normed by `queries` */
+    float *kv;                              /* [T][head_dim]; normed and rotated by `remember` */
+    float *compressor_kv, *compressor_gate; /* [T][w] */
+    float *index_kv, *index_gate;           /* [T][2 * index_dim] */
+    float *index_weight;                    /* [T][n_index_heads] */
 } projections;
 
 /* Everything the forward pass keeps between operations, for chunk_tokens tokens. */
 typedef struct activations {
-    float *streams;      /* [T][S][D] */
-    float *x;            /* [T][D] */
-    float *mix;          /* [T][24]: pre, post, combination [source][destination] */
+    float *streams; /* [T][S][D] */
+    float *x;       /* [T][D] */
+    float *mix;     /* [T][24]: pre, post, combination [source][destination] */
     projections low;
     float *q;            /* [T][H][head_dim] */
     float *index_q;      /* [T][n_index_heads][index_dim] */

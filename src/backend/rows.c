@@ -8,7 +8,10 @@
 enum { FP8_PER_SCALE = 64, FP4_PER_SCALE = 32 };
 
 static row_format attention_format(int head_dim, int rotary_dim, int rotary_bytes, bool round, bool compact) {
-    row_format format = {.n_channels = head_dim, .n_rotary = rotary_dim, .rotary_bytes = rotary_bytes, .round = round,
+    row_format format = {.n_channels = head_dim,
+                         .n_rotary = rotary_dim,
+                         .rotary_bytes = rotary_bytes,
+                         .round = round,
                          .compact = round && compact};
     size_t n_rounded = (size_t)(head_dim - rotary_dim);
     format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_PER_SCALE + (size_t)(rotary_dim * rotary_bytes)
@@ -45,8 +48,12 @@ static uint8_t scale_byte(float largest, int top_exponent, uint32_t top_fraction
     return (uint8_t)exponent;
 }
 
-static float scale_of(uint8_t byte) { return float_from_bits((uint32_t)byte << 23); }
-static float inverse_scale_of(uint8_t byte) { return float_from_bits((uint32_t)(254 - byte) << 23); }
+static float scale_of(uint8_t byte) {
+    return float_from_bits((uint32_t)byte << 23);
+}
+static float inverse_scale_of(uint8_t byte) {
+    return float_from_bits((uint32_t)(254 - byte) << 23);
+}
 
 static uint8_t fp8_scale(const float *x) {
     return scale_byte(fmaxf(largest_magnitude(x, FP8_PER_SCALE), 1e-4f), 8, 0x600000); /* 448 = 1.75 * 2^8 */

@@ -23,7 +23,7 @@
 
 typedef struct row_format {
     int n_channels;
-    int n_rotary; /* attention rows: the last channels, not rounded; indexer rows: 0 */
+    int n_rotary;     /* attention rows: the last channels, not rounded; indexer rows: 0 */
     int rotary_bytes; /* of one rotary channel in a compact row: 2 or 4 */
     bool is_index;
     bool round;   /* to FP8 or FP4 */

@@ -100,8 +100,7 @@ ds4_status file_writer_open(const char *path, file_writer *writer, ds4_error *er
 }
 
 ds4_status file_writer_write(file_writer *writer, const void *bytes, size_t n_bytes, ds4_error *error) {
-    if (n_bytes && fwrite(bytes, 1, n_bytes, writer->stream) != n_bytes)
-        return io_error(error, writer->path, "write");
+    if (n_bytes && fwrite(bytes, 1, n_bytes, writer->stream) != n_bytes) return io_error(error, writer->path, "write");
     return DS4_OK;
 }
 

@@ -38,6 +38,8 @@ static inline uint16_t half_from_float(float value) {
     return (uint16_t)(sign | half);
 }
 
-static inline float bfloat_to_float(uint16_t bfloat) { return float_from_bits((uint32_t)bfloat << 16); }
+static inline float bfloat_to_float(uint16_t bfloat) {
+    return float_from_bits((uint32_t)bfloat << 16);
+}
 
 #endif

@@ -18,7 +18,9 @@ bool array_reserve(void **data, size_t *capacity, size_t needed, size_t element_
     return true;
 }
 
-void *array_new(size_t n, size_t element_bytes) { return calloc(n ? n : 1, element_bytes ? element_bytes : 1); }
+void *array_new(size_t n, size_t element_bytes) {
+    return calloc(n ? n : 1, element_bytes ? element_bytes : 1);
+}
 
 bool buffer_append(ds4_buffer *buffer, const void *bytes, size_t n_bytes) {
     size_t needed;

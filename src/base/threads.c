@@ -150,7 +150,9 @@ void thread_pool_free(thread_pool *pool) {
     free(pool);
 }
 
-int thread_pool_n_threads(const thread_pool *pool) { return pool->n_threads; }
+int thread_pool_n_threads(const thread_pool *pool) {
+    return pool->n_threads;
+}
 
 int processor_count(void) {
 #if defined(__linux__)

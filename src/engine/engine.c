@@ -46,9 +46,24 @@ static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
 
 static void release_activations(ds4_engine *engine) {
     activations *a = &engine->act;
-    void *memory[] = {a->streams, a->x, a->mix, a->low.q_a, a->low.kv, a->low.compressor_kv, a->low.compressor_gate,
-                      a->low.index_kv, a->low.index_gate, a->low.index_weight, a->q, a->index_q, a->selected,
-                      a->n_selected, a->heads, a->y, a->expert, a->expert_weight};
+    void *memory[] = {a->streams,
+                      a->x,
+                      a->mix,
+                      a->low.q_a,
+                      a->low.kv,
+                      a->low.compressor_kv,
+                      a->low.compressor_gate,
+                      a->low.index_kv,
+                      a->low.index_gate,
+                      a->low.index_weight,
+                      a->q,
+                      a->index_q,
+                      a->selected,
+                      a->n_selected,
+                      a->heads,
+                      a->y,
+                      a->expert,
+                      a->expert_weight};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         engine->backend->op->release(engine->backend, memory[i]);
 }
@@ -128,10 +143,12 @@ static ds4_status check_span(const ds4_engine *engine, const ds4_span *span, siz
         return error_set(error, DS4_ERROR_ARGUMENT, "span %zu: its timeline belongs to another engine", index);
     if (span->n_tokens < 1) return error_set(error, DS4_ERROR_ARGUMENT, "span %zu: no tokens", index);
     if (span->n_tokens > timeline->max_tokens - timeline->tokens.n)
-        return error_set(error, DS4_ERROR_CONTEXT, "the context of %zu tokens is full: %zu are used, %zu more do not fit",
-                         timeline->max_tokens, timeline->tokens.n, span->n_tokens);
+        return error_set(error, DS4_ERROR_CONTEXT,
+                         "the context of %zu tokens is full: %zu are used, %zu more do not fit", timeline->max_tokens,
+                         timeline->tokens.n, span->n_tokens);
     if (span->wanted != DS4_LOGITS_NONE && !span->logits)
-        return error_set(error, DS4_ERROR_ARGUMENT, "span %zu: logits are wanted but there is no place for them", index);
+        return error_set(error, DS4_ERROR_ARGUMENT, "span %zu: logits are wanted but there is no place for them",
+                         index);
     int n_vocab = engine->model->hparams.n_vocab;
     for (size_t i = 0; i < span->n_tokens; i++)
         if (span->tokens[i] < 0 || span->tokens[i] >= n_vocab)
@@ -167,8 +184,10 @@ struct cursor {
 
 static void add_span_piece(ds4_engine *engine, batch *b, const ds4_span *span, size_t first, size_t n) {
     batch_span *piece = &engine->span[b->n_spans];
-    *piece = (batch_span){.memory = span->timeline->layer, .position = (int64_t)span->timeline->tokens.n,
-                          .first = b->n_tokens, .n_tokens = (int)n};
+    *piece = (batch_span){.memory = span->timeline->layer,
+                          .position = (int64_t)span->timeline->tokens.n,
+                          .first = b->n_tokens,
+                          .n_tokens = (int)n};
     size_t n_vocab = (size_t)engine->model->hparams.n_vocab;
     if (span->wanted == DS4_LOGITS_ALL) {
         piece->n_wanted = (int)n;
@@ -189,8 +208,11 @@ static void add_span_piece(ds4_engine *engine, batch *b, const ds4_span *span, s
 
 /* As many tokens from the cursor on as fit in one batch. */
 static batch next_batch(ds4_engine *engine, const ds4_span *spans, size_t n_spans, struct cursor *cursor) {
-    batch b = {.backend = engine->backend, .token = engine->token, .position = engine->position,
-               .span_of = engine->span_of, .span = engine->span};
+    batch b = {.backend = engine->backend,
+               .token = engine->token,
+               .position = engine->position,
+               .span_of = engine->span_of,
+               .span = engine->span};
     while (cursor->span < n_spans && b.n_tokens < engine->chunk_tokens) {
         const ds4_span *span = &spans[cursor->span];
         size_t n = span->n_tokens - cursor->token, room = (size_t)(engine->chunk_tokens - b.n_tokens);
@@ -205,7 +227,9 @@ static batch next_batch(ds4_engine *engine, const ds4_span *spans, size_t n_span
 
 /* Up to DS4_FREE_REWIND_TOKENS tokens fit in the rings beside what the position needs; a longer piece
  * overwrites it. */
-static bool overwrites_frontier(const batch_span *piece) { return piece->n_tokens > DS4_FREE_REWIND_TOKENS; }
+static bool overwrites_frontier(const batch_span *piece) {
+    return piece->n_tokens > DS4_FREE_REWIND_TOKENS;
+}
 
 static ds4_status prepare_batch(ds4_engine *engine, const batch *b, ds4_error *error) {
     buffer_clear(&engine->saved);

@@ -14,9 +14,9 @@ struct ds4_engine {
     /* the batch being evaluated: [chunk_tokens] */
     int32_t *token, *span_of;
     int64_t *position;
-    batch_span *span;       /* [chunk_tokens]: a span has at least one token */
+    batch_span *span;        /* [chunk_tokens]: a span has at least one token */
     ds4_timeline **timeline; /* of each batch span */
-    ds4_buffer saved;       /* frontiers to go back to if the batch fails */
+    ds4_buffer saved;        /* frontiers to go back to if the batch fails */
 };
 
 struct ds4_timeline {

@@ -3,9 +3,9 @@
 
 static void forward_layer(const backend_ops *op, const batch *b, const layer_weights *w, const activations *a) {
     op->hyper_in(b, &w->hyper_attn, w->attn_norm, a->streams, a->x, a->mix);
-    op->project(b, w, a->x, &a->low);            /* q_a, kv, compressors, indexer: all that read x */
+    op->project(b, w, a->x, &a->low); /* q_a, kv, compressors, indexer: all that read x */
     op->queries(b, w, &a->low, a->q, a->index_q);
-    op->remember(b, w, &a->low);                 /* raw row, windows, finished rows */
+    op->remember(b, w, &a->low); /* raw row, windows, finished rows */
     op->select(b, w, &a->low, a->index_q, a->selected, a->n_selected);
     op->attend(b, w, a->q, a->selected, a->n_selected, a->heads);
     op->attend_out(b, w, a->heads, a->y);

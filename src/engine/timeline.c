@@ -19,9 +19,13 @@
 
 enum { ARENA_ALIGNMENT = 64, N_ROW_KINDS = 2 };
 
-static const hyperparameters *hparams_of(const ds4_timeline *timeline) { return timeline->engine->backend->hparams; }
+static const hyperparameters *hparams_of(const ds4_timeline *timeline) {
+    return timeline->engine->backend->hparams;
+}
 
-static int layer_count(const ds4_engine *engine) { return engine->backend->hparams->n_layers; }
+static int layer_count(const ds4_engine *engine) {
+    return engine->backend->hparams->n_layers;
+}
 
 /* ---- rings --------------------------------------------------------------------------------------- */
 
@@ -94,7 +98,9 @@ static const row_format *format_of(const ds4_engine *engine, int kind) {
     return kind ? &engine->backend->format.index : &engine->backend->format.compressed;
 }
 
-static row_pages *layer_pages(layer_memory *memory, int kind) { return kind ? &memory->index_rows : &memory->rows; }
+static row_pages *layer_pages(layer_memory *memory, int kind) {
+    return kind ? &memory->index_rows : &memory->rows;
+}
 
 static bool layer_has_kind(const hyperparameters *hparams, int l, int kind) {
     return kind ? hparams->ratio[l] == 4 : hparams->ratio[l] != 0;
@@ -171,7 +177,9 @@ ds4_status timeline_reserve(ds4_timeline *timeline, size_t n_tokens, ds4_error *
 
 /* ---- timelines ----------------------------------------------------------------------------------- */
 
-static size_t aligned(size_t n_bytes) { return (n_bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT; }
+static size_t aligned(size_t n_bytes) {
+    return (n_bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
 
 /* Lays the rings out from arena; with NULL only counts. Returns the bytes they take. */
 static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
@@ -199,7 +207,8 @@ static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
 ds4_status ds4_timeline_new(ds4_engine *engine, size_t max_tokens, ds4_timeline **out, ds4_error *error) {
     size_t limit = (size_t)engine->backend->hparams->max_context;
     if (max_tokens < 1 || max_tokens > limit)
-        return error_set(error, DS4_ERROR_ARGUMENT, "context of %zu tokens: the model allows 1 to %zu", max_tokens, limit);
+        return error_set(error, DS4_ERROR_ARGUMENT, "context of %zu tokens: the model allows 1 to %zu", max_tokens,
+                         limit);
     ds4_timeline *timeline = array_new(1, sizeof *timeline);
     if (!timeline) return error_memory(error, "timeline", sizeof *timeline);
     timeline->engine = engine;
@@ -237,14 +246,16 @@ const int32_t *ds4_timeline_tokens(const ds4_timeline *timeline, size_t *n) {
     return timeline->tokens.id;
 }
 
-size_t ds4_timeline_max_tokens(const ds4_timeline *timeline) { return timeline->max_tokens; }
+size_t ds4_timeline_max_tokens(const ds4_timeline *timeline) {
+    return timeline->max_tokens;
+}
 
 size_t ds4_timeline_n_bytes(const ds4_timeline *timeline) {
     size_t n_bytes = timeline->arena_bytes;
     for (int l = 0; l < layer_count(timeline->engine); l++)
         for (int kind = 0; kind < N_ROW_KINDS; kind++)
-            n_bytes += layer_pages(&timeline->layer[l], kind)->n * ROWS_PER_PAGE *
-                       format_of(timeline->engine, kind)->n_bytes;
+            n_bytes +=
+                layer_pages(&timeline->layer[l], kind)->n * ROWS_PER_PAGE * format_of(timeline->engine, kind)->n_bytes;
     return n_bytes;
 }
 
@@ -279,9 +290,9 @@ ds4_status ds4_timeline_checkpoint(const ds4_timeline *timeline, ds4_checkpoint 
     checkpoint->engine = engine;
     size_t n_lists = (size_t)hparams->n_layers * N_ROW_KINDS;
     checkpoint->rows = array_new(n_lists, sizeof *checkpoint->rows);
-    ds4_status status = checkpoint->rows ? ds4_tokens_append(&checkpoint->tokens, timeline->tokens.id,
-                                                             timeline->tokens.n, error)
-                                         : error_memory(error, "checkpoint", n_lists * sizeof *checkpoint->rows);
+    ds4_status status = checkpoint->rows
+                            ? ds4_tokens_append(&checkpoint->tokens, timeline->tokens.id, timeline->tokens.n, error)
+                            : error_memory(error, "checkpoint", n_lists * sizeof *checkpoint->rows);
     if (status == DS4_OK) status = timeline_save_frontier(timeline, &checkpoint->frontier, error);
     for (int i = 0; status == DS4_OK && i < (int)n_lists; i++) {
         int l = i / N_ROW_KINDS, kind = i % N_ROW_KINDS;
@@ -343,7 +354,9 @@ ds4_status ds4_timeline_fork(const ds4_timeline *timeline, ds4_timeline **out, d
     return DS4_OK;
 }
 
-size_t ds4_checkpoint_n_tokens(const ds4_checkpoint *checkpoint) { return checkpoint->tokens.n; }
+size_t ds4_checkpoint_n_tokens(const ds4_checkpoint *checkpoint) {
+    return checkpoint->tokens.n;
+}
 
 void ds4_checkpoint_free(ds4_checkpoint *checkpoint) {
     if (!checkpoint) return;

@@ -194,7 +194,9 @@ void cpu_attend(const batch *b, const layer_weights *w, const float *q, const in
     keep_raw_rows(b, w->index);
 }
 
-size_t attend_scratch_floats(const hyperparameters *hparams) { return (size_t)ROWS_PER_TILE * (size_t)hparams->head_dim; }
+size_t attend_scratch_floats(const hyperparameters *hparams) {
+    return (size_t)ROWS_PER_TILE * (size_t)hparams->head_dim;
+}
 
 void cpu_attend_out(const batch *b, const layer_weights *w, const float *heads, float *y) {
     cpu_backend *cpu = cpu_of(b);
@@ -202,9 +204,14 @@ void cpu_attend_out(const batch *b, const layer_weights *w, const float *heads, 
     size_t n_groups = (size_t)hparams->n_groups, rank = (size_t)hparams->group_rank;
     size_t group_width = w->attn_output_a->ne[0];
     for (size_t g = 0; g < n_groups; g++)
-        cpu->jobs[g] = (matmul){.w = w->attn_output_a, .first_row = g * rank, .n_rows = rank,
-                                .x = heads + g * group_width, .x_stride = n_groups * group_width,
-                                .n_tokens = b->n_tokens, .y = cpu->low + g * rank, .y_stride = n_groups * rank};
+        cpu->jobs[g] = (matmul){.w = w->attn_output_a,
+                                .first_row = g * rank,
+                                .n_rows = rank,
+                                .x = heads + g * group_width,
+                                .x_stride = n_groups * group_width,
+                                .n_tokens = b->n_tokens,
+                                .y = cpu->low + g * rank,
+                                .y_stride = n_groups * rank};
     matmul_run(cpu, cpu->jobs, n_groups);
     matmul out = matmul_whole(w->attn_output_b, cpu->low, b->n_tokens, y);
     matmul_run(cpu, &out, 1);

@@ -22,9 +22,9 @@ static void cpu_free(backend *base) {
     int n_threads = cpu->pool ? thread_pool_n_threads(cpu->pool) : 0;
     if (cpu->thread_scratch)
         for (int i = 0; i < n_threads; i++) free(cpu->thread_scratch[i]);
-    void *owned[] = {cpu->thread_scratch, cpu->angles, cpu->fresh, cpu->low, cpu->hyper, cpu->score,
-                     cpu->pair_token, cpu->pair_of, cpu->expert_first, cpu->jobs, cpu->gate, cpu->up, cpu->down,
-                     cpu->shared_gate, cpu->shared_up};
+    void *owned[] = {cpu->thread_scratch, cpu->angles,     cpu->fresh,   cpu->low,          cpu->hyper,
+                     cpu->score,          cpu->pair_token, cpu->pair_of, cpu->expert_first, cpu->jobs,
+                     cpu->gate,           cpu->up,         cpu->down,    cpu->shared_gate,  cpu->shared_up};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     thread_pool_free(cpu->pool);
     free(cpu);
@@ -116,7 +116,9 @@ static const backend_ops cpu_ops = {
     .logits = cpu_logits,
 };
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 /* The longest matrix row, or what attention wants. */
 static size_t thread_scratch_floats(const hyperparameters *h) {

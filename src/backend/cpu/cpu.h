@@ -11,23 +11,25 @@ typedef struct cpu_backend {
     float **thread_scratch; /* [n_threads][thread_floats] */
     size_t thread_floats;
 
-    float *angles;      /* [T][2][n_pairs][2]: plain and compressed rotation of each token */
-    uint8_t *fresh;     /* [T] raw rows of this batch, in the layer at hand */
-    float *low;         /* [T][n_groups * group_rank] */
-    float *hyper;       /* [T][D]: wanted tokens collapsed for the output matrix */
-    float *score;       /* indexer scores, or router logits [T][n_experts] */
+    float *angles;  /* [T][2][n_pairs][2]: plain and compressed rotation of each token */
+    uint8_t *fresh; /* [T] raw rows of this batch, in the layer at hand */
+    float *low;     /* [T][n_groups * group_rank] */
+    float *hyper;   /* [T][D]: wanted tokens collapsed for the output matrix */
+    float *score;   /* indexer scores, or router logits [T][n_experts] */
     size_t score_floats;
-    int32_t *pair_token;  /* [T * used]: (token, expert) pairs ordered by expert: the token of each */
-    int32_t *pair_of;     /* [T * used]: place in that order of a token's k-th expert */
+    int32_t *pair_token;   /* [T * used]: (token, expert) pairs ordered by expert: the token of each */
+    int32_t *pair_of;      /* [T * used]: place in that order of a token's k-th expert */
     int32_t *expert_first; /* [n_experts + 1] */
     struct matmul *jobs;   /* [n_jobs]: at most two for each expert */
     size_t n_jobs;
-    float *gate, *up;     /* [T * used][expert_width] */
-    float *down;          /* [T * used][D] */
+    float *gate, *up;               /* [T * used][expert_width] */
+    float *down;                    /* [T * used][D] */
     float *shared_gate, *shared_up; /* [T][expert_width] */
 } cpu_backend;
 
-static inline cpu_backend *cpu_of(const batch *b) { return (cpu_backend *)(void *)b->backend; }
+static inline cpu_backend *cpu_of(const batch *b) {
+    return (cpu_backend *)(void *)b->backend;
+}
 
 /* y[i][r] = sum_j w[first_row + r][j] * x[gather ? gather[i] : i][j], i < n_tokens, r < n_rows. */
 typedef struct matmul {
@@ -45,8 +47,8 @@ typedef struct matmul {
 /* All jobs share the threads. The sum over j has one fixed order, whatever n_tokens. */
 void matmul_run(cpu_backend *cpu, const matmul *jobs, size_t n_jobs);
 static inline matmul matmul_whole(const gguf_tensor *w, const float *x, int n_tokens, float *y) {
-    return (matmul){.w = w, .n_rows = w->ne[1], .x = x, .x_stride = w->ne[0], .n_tokens = n_tokens, .y = y,
-                    .y_stride = w->ne[1]};
+    return (matmul){
+        .w = w, .n_rows = w->ne[1], .x = x, .x_stride = w->ne[0], .n_tokens = n_tokens, .y = y, .y_stride = w->ne[1]};
 }
 float dot_product(const float *a, const float *b, size_t n);
 
@@ -72,8 +74,8 @@ void cpu_hyper_out(const batch *b, const float *y, const float *mix, float *stre
 void cpu_logits(const batch *b, const model_weights *w, const float *streams);
 void cpu_queries(const batch *b, const layer_weights *w, const projections *low, float *q, float *index_q);
 void cpu_remember(const batch *b, const layer_weights *w, const projections *low);
-void cpu_select(const batch *b, const layer_weights *w, const projections *low, const float *index_q,
-                int32_t *selected, int32_t *n_selected);
+void cpu_select(const batch *b, const layer_weights *w, const projections *low, const float *index_q, int32_t *selected,
+                int32_t *n_selected);
 void cpu_attend(const batch *b, const layer_weights *w, const float *q, const int32_t *selected,
                 const int32_t *n_selected, float *heads);
 void cpu_attend_out(const batch *b, const layer_weights *w, const float *heads, float *y);

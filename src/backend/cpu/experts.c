@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-static float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+static float softplus(float x) {
+    return x > 20.0f ? x : log1pf(expf(x));
+}
 
 struct route_task {
     const batch *b;
@@ -111,17 +113,21 @@ static void swiglu_task(void *context, size_t t, int thread) {
 }
 
 /* A job for each expert that has tokens: its rows of w times x (gathered, or already in pair order). */
-static size_t expert_jobs(cpu_backend *cpu, const gguf_tensor *w, const float *x, bool gather, float *y,
-                          matmul *jobs) {
+static size_t expert_jobs(cpu_backend *cpu, const gguf_tensor *w, const float *x, bool gather, float *y, matmul *jobs) {
     size_t n_jobs = 0;
     for (int e = 0; e < cpu->base.hparams->n_experts; e++) {
         int first = cpu->expert_first[e], n = cpu->expert_first[e + 1] - first;
         if (!n) continue;
         jobs[n_jobs++] = (matmul){
-            .w = w, .first_row = (size_t)e * w->ne[1], .n_rows = w->ne[1],
-            .x = gather ? x : x + (size_t)first * w->ne[0], .x_stride = w->ne[0],
-            .gather = gather ? cpu->pair_token + first : NULL, .n_tokens = n,
-            .y = y + (size_t)first * w->ne[1], .y_stride = w->ne[1],
+            .w = w,
+            .first_row = (size_t)e * w->ne[1],
+            .n_rows = w->ne[1],
+            .x = gather ? x : x + (size_t)first * w->ne[0],
+            .x_stride = w->ne[0],
+            .gather = gather ? cpu->pair_token + first : NULL,
+            .n_tokens = n,
+            .y = y + (size_t)first * w->ne[1],
+            .y_stride = w->ne[1],
         };
     }
     return n_jobs;

@@ -6,7 +6,9 @@
 
 enum { S = MODEL_STREAMS };
 
-static float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+static float sigmoid(float x) {
+    return 1.0f / (1.0f + expf(-x));
+}
 
 static void divide_columns(float c[S][S], float epsilon) {
     for (int j = 0; j < S; j++) {

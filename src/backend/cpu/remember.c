@@ -54,8 +54,7 @@ static int window_candidates(const struct compression *c, const batch_span *span
     int n = 0;
     bool overlapping = c->width != c->dim;
     if (overlapping && w > 0)
-        for (int i = 0; i < c->ratio; i++)
-            candidates[n++] = candidate_at(c, span, memory, (w - 1) * c->ratio + i, 0);
+        for (int i = 0; i < c->ratio; i++) candidates[n++] = candidate_at(c, span, memory, (w - 1) * c->ratio + i, 0);
     for (int i = 0; i < c->ratio; i++) candidates[n++] = candidate_at(c, span, memory, w * c->ratio + i, overlapping);
     return n;
 }
@@ -150,13 +149,24 @@ void cpu_remember(const batch *b, const layer_weights *w, const projections *low
     thread_pool_run(cpu_of(b)->pool, (size_t)b->n_tokens, raw_row_task, &raw);
     if (!w->ratio) return;
     int lanes = w->ratio == 4 ? 2 : 1;
-    struct compression own = {
-        .b = b, .w = &w->compressor, .format = &base->format.compressed, .kv = low->compressor_kv, .gate = low->compressor_gate,
-        .ratio = w->ratio, .dim = base->hparams->head_dim, .width = lanes * base->hparams->head_dim};
+    struct compression own = {.b = b,
+                              .w = &w->compressor,
+                              .format = &base->format.compressed,
+                              .kv = low->compressor_kv,
+                              .gate = low->compressor_gate,
+                              .ratio = w->ratio,
+                              .dim = base->hparams->head_dim,
+                              .width = lanes * base->hparams->head_dim};
     compress(&own, w->index);
     if (w->ratio != 4) return;
-    struct compression index = {
-        .b = b, .w = &w->index_compressor, .format = &base->format.index, .kv = low->index_kv, .gate = low->index_gate,
-        .ratio = 4, .dim = base->hparams->index_dim, .width = 2 * base->hparams->index_dim, .is_index = true};
+    struct compression index = {.b = b,
+                                .w = &w->index_compressor,
+                                .format = &base->format.index,
+                                .kv = low->index_kv,
+                                .gate = low->index_gate,
+                                .ratio = 4,
+                                .dim = base->hparams->index_dim,
+                                .width = 2 * base->hparams->index_dim,
+                                .is_index = true};
     compress(&index, w->index);
 }

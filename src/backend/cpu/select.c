@@ -18,7 +18,9 @@ struct select_task {
     int32_t *selected, *n_selected;
 };
 
-static size_t visible_rows(const batch *b, int t) { return (size_t)((b->position[t] + 1) / INDEX_RATIO); }
+static size_t visible_rows(const batch *b, int t) {
+    return (size_t)((b->position[t] + 1) / INDEX_RATIO);
+}
 
 static void score_task(void *context, size_t index, int thread) {
     const struct select_task *task = context;
@@ -93,8 +95,8 @@ static void select_group(struct select_task *task, size_t n_tokens) {
     thread_pool_run(pool, n_tokens, choose_task, task);
 }
 
-void cpu_select(const batch *b, const layer_weights *w, const projections *low, const float *index_q,
-                int32_t *selected, int32_t *n_selected) {
+void cpu_select(const batch *b, const layer_weights *w, const projections *low, const float *index_q, int32_t *selected,
+                int32_t *n_selected) {
     cpu_backend *cpu = cpu_of(b);
     size_t top_k = (size_t)b->backend->hparams->index_top_k, most_rows = 0;
     int32_t *token = cpu->pair_token; /* free until the layer's experts */
@@ -106,8 +108,13 @@ void cpu_select(const batch *b, const layer_weights *w, const projections *low, 
         if (visible_rows(b, t) > most_rows) most_rows = visible_rows(b, t);
     }
     if (!n_tokens) return;
-    struct select_task task = {.b = b, .w = w, .index_q = index_q, .weight = low->index_weight, .stride = most_rows,
-                               .selected = selected, .n_selected = n_selected};
+    struct select_task task = {.b = b,
+                               .w = w,
+                               .index_q = index_q,
+                               .weight = low->index_weight,
+                               .stride = most_rows,
+                               .selected = selected,
+                               .n_selected = n_selected};
     int group = (int)(cpu->score_floats / most_rows);
     for (int first = 0; first < n_tokens; first += group) {
         task.token = token + first;
