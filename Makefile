@@ -38,8 +38,25 @@ TEST_SOURCES := $(wildcard tests/test_*.c)
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 object = $(1:%.c=$(BUILD)/%.o)
 
-.PHONY: all demo test fuzz deps clean format
+.SECONDARY:
+.PHONY: all demo test run-tests fuzz deps clean format
 all: $(BUILD)/ds4
+
+# Missing packages are installed first, then make starts anew so that pkg-config is asked again.
+NEED_DEPS := $(if $(HAVE_PACKAGES),,deps)
+
+demo: $(NEED_DEPS)
+	@$(MAKE) --no-print-directory $(BUILD)/ds4 $(BUILD)/tiny_model
+	@./demo.sh $(BUILD)
+
+test: $(NEED_DEPS)
+	@$(MAKE) --no-print-directory run-tests
+
+run-tests: $(BUILD)/ds4 $(TESTS)
+	@tests/run.sh $(TESTS)
+
+deps:
+	./deps.sh
 
 $(BUILD)/ds4: $(call object,$(CLI_SOURCES)) $(BUILD)/libds4.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -56,7 +73,30 @@ $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
 
+$(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c tests/support/tiny_weights.c tests/support/sha256.c) $(BUILD)/libds4.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/tools/%.o: CPPFLAGS += -Itests
+$(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
+
+# libFuzzer comes with clang; the library is built once more with its instrumentation.
+FUZZ_SECONDS ?= 120
+FUZZ_CC ?= $(firstword $(foreach c,clang-19 clang-20 clang-18 clang-17 clang-16 clang,$(shell command -v $(c))))
+FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+fuzz: $(NEED_DEPS)
+	@test -n "$(FUZZ_CC)" || { echo "make fuzz needs clang (apt install clang, or set FUZZ_CC)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory CC=$(FUZZ_CC) SAN=fuzzer-no-link,address,undefined BUILD=build-fuzz $(FUZZERS:%=build-fuzz/fuzz_%)
+	@for name in $(FUZZERS); do \
+	    echo "fuzz $$name for $(FUZZ_SECONDS) s"; mkdir -p build-fuzz/corpus/$$name; \
+	    build-fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=build-fuzz/$$name- build-fuzz/corpus/$$name || exit 1; \
+	done; echo "fuzz: $(words $(FUZZERS)) targets without a finding"
+$(BUILD)/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(BUILD)/libds4.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
 clean:
-	rm -rf build build-san-* build-fuzz
+	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -4,7 +4,7 @@
 
 #include "model/model.h"
 
-enum { ROPE_MAX_PAIRS = 512 };
+enum { ROPE_MAX_PAIRS = 2048 }; /* of the largest head that hyperparameters may have */
 
 /* Angle per position of each of the rotary_dim / 2 channel pairs: one table for layers of ratio 0, one for
  * all others. */

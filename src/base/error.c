@@ -25,13 +25,20 @@ static void sanitize(char *text, size_t n_bytes) {
     }
 }
 
+/* Bytes of text without the beginning of a character at its end. */
+static size_t whole_characters(const char *text, size_t n_bytes) {
+    size_t lead = n_bytes;
+    while (lead && n_bytes - lead < 3 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80) lead--;
+    if (!lead || (unsigned char)text[lead - 1] < 0xc0) return n_bytes;
+    uint32_t code_point;
+    return utf8_decode(text + lead - 1, n_bytes - lead + 1, &code_point) ? n_bytes : lead - 1;
+}
+
 static void format_line(char *line, size_t capacity, const char *format, va_list arguments) {
     int written = vsnprintf(line, capacity, format, arguments);
     size_t n_bytes = written < 0 ? 0 : (size_t)written;
     if (n_bytes >= capacity) {
-        n_bytes = capacity - 1;
-        /* do not end inside a character */
-        while (n_bytes && ((unsigned char)line[n_bytes] & 0xc0) == 0x80) n_bytes--;
+        n_bytes = whole_characters(line, capacity - 1);
     }
     line[n_bytes] = '\0';
     sanitize(line, n_bytes);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CHUNK_TOKENS = 512, MAX_CHUNK_TOKENS = 1 << 16, MAX_THREADS = 1024 };
+/* A chunk's tokens times the experts of each (at most 2^16) are counted in an int. */
+enum { DEFAULT_CHUNK_TOKENS = 512, MAX_CHUNK_TOKENS = 1 << 14, MAX_THREADS = 1024 };
 
 static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
     const hyperparameters *h = engine->backend->hparams;
@@ -256,7 +257,7 @@ static void undo_batch(ds4_engine *engine, const batch *b) {
     size_t at = 0;
     for (int s = 0; s < b->n_spans; s++) {
         if (overwrites_frontier(&b->span[s]))
-            at += timeline_load_frontier(engine->timeline[s], engine->saved.data + at);
+            at = timeline_load_frontier(engine->timeline[s], &engine->saved, at);
         else
             timeline_note_written(engine->timeline[s], (size_t)b->span[s].n_tokens);
     }

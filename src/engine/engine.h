@@ -46,8 +46,9 @@ ds4_status forward(ds4_engine *engine, const batch *b, ds4_progress *progress, v
 ds4_status timeline_reserve(ds4_timeline *timeline, size_t n_tokens, ds4_error *error);
 /* Appends the timeline's frontier to bytes. */
 ds4_status timeline_save_frontier(const ds4_timeline *timeline, ds4_buffer *bytes, ds4_error *error);
-/* Reads a frontier of this timeline's present position back into the rings; returns the bytes read. */
-size_t timeline_load_frontier(ds4_timeline *timeline, const char *bytes);
+/* Reads a frontier of this timeline's present position back into the rings; it begins at offset at of bytes.
+ * Returns the offset behind it. */
+size_t timeline_load_frontier(ds4_timeline *timeline, const ds4_buffer *bytes, size_t at);
 /* The rings now hold n_tokens more tokens (whether or not the timeline keeps them). */
 void timeline_note_written(ds4_timeline *timeline, size_t n_tokens);
 

@@ -70,15 +70,14 @@ ds4_status timeline_save_frontier(const ds4_timeline *timeline, ds4_buffer *byte
     return DS4_OK;
 }
 
-size_t timeline_load_frontier(ds4_timeline *timeline, const char *bytes) {
-    size_t at = 0;
+size_t timeline_load_frontier(ds4_timeline *timeline, const ds4_buffer *bytes, size_t at) {
     for (int l = 0; l < layer_count(timeline->engine); l++) {
         struct ring_view view[3];
         int n = layer_rings(timeline, l, view);
         for (int i = 0; i < n; i++)
             for (size_t p = view[i].first; p < timeline->tokens.n; p++) {
                 uint8_t *slot = view[i].slots + p % (size_t)view[i].n_slots * view[i].slot_bytes;
-                memcpy(slot, bytes + at, view[i].slot_bytes);
+                memcpy(slot, bytes->data + at, view[i].slot_bytes);
                 at += view[i].slot_bytes;
             }
     }
@@ -335,7 +334,7 @@ ds4_status ds4_timeline_restore(ds4_timeline *timeline, const ds4_checkpoint *ch
     timeline->tokens.n = checkpoint->tokens.n;
     if (checkpoint->tokens.n)
         memcpy(timeline->tokens.id, checkpoint->tokens.id, checkpoint->tokens.n * sizeof(int32_t));
-    timeline_load_frontier(timeline, checkpoint->frontier.data);
+    timeline_load_frontier(timeline, &checkpoint->frontier, 0);
     return DS4_OK;
 }
 

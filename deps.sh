@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs what the build needs: with apt on Debian and Ubuntu, with Homebrew on a Mac.
+set -eu
+if command -v brew >/dev/null 2>&1; then
+    exec brew install pkg-config pcre2 jansson libedit xxhash cmocka
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "deps.sh: neither apt-get nor brew found; install pkg-config, PCRE2, Jansson, libedit, xxHash and cmocka" >&2
+    exit 1
+fi
+sudo=
+if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -q
+$sudo apt-get install -q -y --no-install-recommends \
+    gcc libc6-dev make pkg-config libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcmocka-dev
