@@ -4,6 +4,7 @@
 # make fuzz     each fuzz target for FUZZ_SECONDS (needs clang)
 # make SAN=address,undefined test     the same with sanitizers; SAN=thread likewise
 # make CC=clang ...                   another compiler
+# make V=1 ...                        shows the commands
 
 BUILD := build$(if $(SAN),-san-$(subst $(,),-,$(SAN)))
 , := ,
@@ -58,23 +59,31 @@ run-tests: $(BUILD)/ds4 $(TESTS)
 deps:
 	./deps.sh
 
+QUIET := $(if $(V),,@)
+say = $(if $(V),@:,@echo "$(1) $@")
+
 $(BUILD)/ds4: $(call object,$(CLI_SOURCES)) $(BUILD)/libds4.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/libds4.a: $(call object,$(LIB_SOURCES))
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(QUIET)rm -f $@
+	$(QUIET)$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	$(call say,CC)
+	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
 
 $(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c tests/support/tiny_weights.c tests/support/sha256.c) $(BUILD)/libds4.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/tools/%.o: CPPFLAGS += -Itests
 $(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
 
@@ -91,7 +100,8 @@ fuzz: $(NEED_DEPS)
 	        -print_final_stats=1 -artifact_prefix=build-fuzz/$$name- build-fuzz/corpus/$$name || exit 1; \
 	done; echo "fuzz: $(words $(FUZZERS)) targets without a finding"
 $(BUILD)/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(BUILD)/libds4.a
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')

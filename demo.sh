@@ -8,8 +8,8 @@ test -f "$model" || "$build/tiny_model" tiny-a-q2 "$model"
 echo "\$ ds4 inspect $model | head -n 12"
 "$build/ds4" inspect "$model" | head -n 12
 echo
-echo "\$ ds4 -m $model --seed 1 -n 48 -p 'Hello'"
-"$build/ds4" -m "$model" --seed 1 -n 48 -p 'Hello'
+echo "\$ ds4 -m $model --think off --seed 1 -n 48 -p 'Hello'"
+"$build/ds4" -m "$model" --think off --seed 1 -n 48 -p 'Hello'
 echo
 echo "That was a tiny model with random weights: the text means nothing. With a real model file:"
 echo "    $build/ds4 -m DeepSeek-V4-Flash.gguf -p 'Hello'"

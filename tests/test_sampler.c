@@ -37,7 +37,7 @@ static void check_frequencies(ds4_sampling sampling, const float *logits, const 
     }
     ds4_sampler_free(sampler);
     for (size_t i = 0; i < n_vocab; i++) {
-        double p = probability[i], expected = p * N_DRAWS, deviation = sqrt(expected * (1 - p));
+        double p = probability[i], expected = p * (double)N_DRAWS, deviation = sqrt(expected * (1 - p));
         if ((p > 0) != (count[i] > 0) || fabs(count[i] - expected) > 5 * deviation)
             fail_msg("token %zu came %d times, expected %.1f", i, count[i], expected);
     }

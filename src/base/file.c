@@ -16,7 +16,7 @@ static ds4_status io_error(ds4_error *error, const char *path, const char *doing
 }
 
 ds4_status file_map_open(const char *path, file_map *map, ds4_error *error) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* or a named pipe would wait for its writer */
     if (fd < 0) return io_error(error, path, "open");
     ds4_status status = DS4_OK;
     struct stat info;

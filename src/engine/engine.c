@@ -91,6 +91,7 @@ static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *
                           .compressed = row_format_compressed(h->head_dim, h->rotary_dim, round, compact),
                           .index = row_format_index(h->index_dim, round, compact)};
     int n_threads = options->n_threads ? options->n_threads : processor_count();
+    if (!options->n_threads && n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set(error, DS4_ERROR_ARGUMENT, "%d threads: expected 1 to %d", n_threads, MAX_THREADS);
     return cpu_backend_new(h, &format, n_threads, chunk_tokens, out, error);

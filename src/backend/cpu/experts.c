@@ -15,21 +15,20 @@ struct route_task {
     float *weight;
 };
 
-/* The used experts with the largest prob + bias, best first; the lower index wins a tie. prob stays as it is. */
+static float expert_score(const float *prob, const float *bias, int e) {
+    return prob[e] + (bias ? bias[e] : 0);
+}
+
+/* The used experts with the largest prob + bias, best first; the lower index wins a tie. Scores that are NaN
+ * choose badly, but n_used different experts they are always. */
 static void choose_experts(const float *prob, const float *bias, int n_experts, int n_used, int32_t *chosen) {
-    for (int k = 0; k < n_used; k++) {
-        int best = -1;
-        float best_score = 0;
-        for (int e = 0; e < n_experts; e++) {
-            float score = prob[e] + (bias ? bias[e] : 0);
-            bool taken = false;
-            for (int i = 0; i < k; i++) taken |= chosen[i] == e;
-            if (!taken && (best < 0 || score > best_score)) {
-                best = e;
-                best_score = score;
-            }
-        }
-        chosen[k] = best;
+    int n = 0;
+    for (int e = 0; e < n_experts; e++) {
+        float score = expert_score(prob, bias, e);
+        if (n == n_used && !(score > expert_score(prob, bias, chosen[n - 1]))) continue;
+        int at = n < n_used ? n++ : n - 1;
+        for (; at > 0 && score > expert_score(prob, bias, chosen[at - 1]); at--) chosen[at] = chosen[at - 1];
+        chosen[at] = e;
     }
 }
 
