@@ -12,6 +12,10 @@ PACKAGES := libpcre2-8 jansson libedit libxxhash
 TEST_PACKAGES := cmocka
 
 PKG_CONFIG ?= pkg-config
+ifeq ($(shell uname),Darwin)
+# Homebrew keeps its libedit out of the way of the system's
+export PKG_CONFIG_PATH := $(shell brew --prefix libedit 2>/dev/null)/lib/pkgconfig:$(PKG_CONFIG_PATH)
+endif
 HAVE_PACKAGES := $(shell $(PKG_CONFIG) --exists $(PACKAGES) $(TEST_PACKAGES) 2>/dev/null && echo yes)
 
 OPTIMISE ?= -O3

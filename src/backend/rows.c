@@ -201,7 +201,7 @@ void row_decode(const row_format *format, const uint8_t *row, float *x) {
 }
 
 SIMD_CLONES
-void hadamard_transform(float *x, int n) {
+static void hadamard(float *x, int n) {
     for (int stride = 1; stride < n; stride *= 2)
         for (int start = 0; start < n; start += 2 * stride)
             for (int i = start; i < start + stride; i++) {
@@ -211,4 +211,8 @@ void hadamard_transform(float *x, int n) {
             }
     float factor = 1.0f / sqrtf((float)n);
     for (int i = 0; i < n; i++) x[i] *= factor;
+}
+
+void hadamard_transform(float *x, int n) {
+    hadamard(x, n);
 }

@@ -3,8 +3,8 @@
 #define BASE_SIMD_H
 
 /* A function marked SIMD_CLONES is compiled for several levels of x86-64 and the best is chosen when the
- * program is loaded. Elsewhere (and under sanitizers, whose run time is not ready when the choice is made)
- * it is compiled once. */
+ * program is loaded. It must be static: clang 14 gives an exported one a name that other files do not find.
+ * Elsewhere (and under sanitizers, whose run time is not ready when the choice is made) it is compiled once. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SIMD_SANITIZED 1
 #elif defined(__has_feature)

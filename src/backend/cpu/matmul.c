@@ -16,7 +16,7 @@ static inline float lane_sum(const float *lane) {
 }
 
 SIMD_CLONES
-float dot_product(const float *a, const float *b, size_t n) {
+static float dot(const float *a, const float *b, size_t n) {
     float16_lanes sum = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) sum += *(const float16_lanes *)(a + i) * *(const float16_lanes *)(b + i);
@@ -24,6 +24,10 @@ float dot_product(const float *a, const float *b, size_t n) {
     for (int j = 0; j < LANES; j++) lane[j] = sum[j];
     for (; i < n; i++) rest += a[i] * b[i];
     return lane_sum(lane) + rest;
+}
+
+float dot_product(const float *a, const float *b, size_t n) {
+    return dot(a, b, n);
 }
 
 /* Four dot products with the same first vector; each is computed exactly as dot_product does. */
@@ -119,6 +123,10 @@ void rms_norm(const float *x, const float *gain, size_t n, float epsilon, float 
 }
 
 SIMD_CLONES
-void add_scaled(float *y, float factor, const float *x, size_t n) {
+static void add(float *y, float factor, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] += factor * x[i];
+}
+
+void add_scaled(float *y, float factor, const float *x, size_t n) {
+    add(y, factor, x, n);
 }
