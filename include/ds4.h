@@ -39,7 +39,7 @@ typedef enum ds4_status {
     DS4_ERROR_ARGUMENT, /* the caller asked for something impossible */
     DS4_ERROR_MEMORY,   /* an allocation failed */
     DS4_ERROR_CONTEXT,  /* the timeline has no room for the tokens */
-    DS4_CANCELLED,      /* the cancel callback said so; the timeline is as it was before the last batch */
+    DS4_CANCELLED,      /* the progress callback said so; completed chunks are kept */
 } ds4_status;
 
 typedef struct ds4_error {
@@ -172,12 +172,12 @@ typedef struct ds4_engine_options {
     const char *backend; /* "cpu" */
     int n_threads;       /* CPU threads; default: one per processor */
     int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512. Long spans are cut. */
-    bool float_rows;     /* test only: keep rows as float32 instead of FP8/FP4 with f16 rotary channels */
-    bool no_qat;         /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
+    bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
+    bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
 } ds4_engine_options;
 
-/* The model must outlive the engine, and the engine its timelines and checkpoints. One engine runs one
- * batch at a time. */
+/* The model must outlive the engine, and the engine its timelines and checkpoints. An engine with its
+ * timelines and checkpoints is used by one thread at a time; engines may share a model. */
 ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *options, ds4_engine **engine,
                           ds4_error *error);
 void ds4_engine_free(ds4_engine *engine);
@@ -197,7 +197,7 @@ ds4_status ds4_timeline_checkpoint(const ds4_timeline *timeline, ds4_checkpoint 
  * valid. */
 ds4_status ds4_timeline_restore(ds4_timeline *timeline, const ds4_checkpoint *checkpoint, ds4_error *error);
 /* Takes back the last n tokens without a checkpoint: possible for at least DS4_FREE_REWIND_TOKENS tokens
- * of what was evaluated since the last restore; DS4_ERROR_ARGUMENT if it is too far. */
+ * of what was evaluated since the last restore or failed evaluation; DS4_ERROR_ARGUMENT if it is too far. */
 ds4_status ds4_timeline_rewind(ds4_timeline *timeline, size_t n_tokens, ds4_error *error);
 /* A new timeline with the same state. */
 ds4_status ds4_timeline_fork(const ds4_timeline *timeline, ds4_timeline **fork, ds4_error *error);
@@ -211,13 +211,14 @@ typedef enum ds4_wanted_logits { DS4_LOGITS_NONE, DS4_LOGITS_LAST, DS4_LOGITS_AL
 /* Tokens to append to one timeline. */
 typedef struct ds4_span {
     ds4_timeline *timeline;
-    const int32_t *tokens;
-    size_t n_tokens; /* at least 1 */
+    const int32_t *tokens; /* not part of the timeline's own list */
+    size_t n_tokens;       /* at least 1 */
     ds4_wanted_logits wanted;
     float *logits; /* [1 or n_tokens][n_vocab], the caller's; unused for DS4_LOGITS_NONE */
 } ds4_span;
 
-/* Called between layers; true stops the evaluation. done and total count tokens of the whole batch. */
+/* Called between layers; true stops the evaluation. done and total count the tokens of all spans. Called once
+ * more when all is done (done = total); stopping is then too late and means nothing. */
 typedef bool ds4_progress(void *context, size_t done_tokens, size_t total_tokens);
 
 /* Evaluates the spans, each of another timeline, together. The result for a span depends neither on the
@@ -239,7 +240,7 @@ typedef struct ds4_sampling {
 
 typedef struct ds4_sampler ds4_sampler;
 
-/* A sampler for logits of n_vocab tokens. The same seed and logits give the same draws on every machine. */
+/* A sampler for logits of n_vocab tokens. The same seed and logits give the same draws. */
 ds4_status ds4_sampler_new(const ds4_sampling *sampling, size_t n_vocab, uint64_t seed, ds4_sampler **sampler,
                            ds4_error *error);
 /* Draws a token id from logits[n_vocab]. Logits that are not finite are never drawn; -1 if none is finite. */

@@ -8,7 +8,7 @@
  */
 #include "test.h"
 
-#include "support/d4g.h"
+#include "support/records.h"
 #include "support/tiny_model.h"
 
 #include <jansson.h>
@@ -34,15 +34,6 @@ static double manifest_number(const json_t *manifest, const char *prompt, const 
     return json_number_value(number);
 }
 
-static float largest_difference(const float *a, const float *b, size_t n) {
-    float largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        float difference = fabsf(a[i] - b[i]);
-        if (!(difference <= largest)) largest = difference; /* NaN counts */
-    }
-    return largest;
-}
-
 static int ascending(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
@@ -61,16 +52,10 @@ static void check_statistics(float *difference, size_t n, const json_t *manifest
     assert_true(difference[(n - 1) * 95 / 100] <= p95_limit);
 }
 
-static const d4g_record *record(const d4g_file *file, const char *name) {
-    const d4g_record *found = d4g_find(file, name);
-    assert_non_null(found);
-    return found;
-}
-
 static void check_greedy(ds4_engine *engine, ds4_timeline *timeline, const float *logits, size_t n_vocab,
                          const d4g_file *golden, bool pure) {
-    const d4g_record *greedy = record(golden, "greedy");
-    int n_safe = pure ? N_GREEDY : record(golden, "greedy_safe")->i[0];
+    const d4g_record *greedy = named_record(golden, "greedy");
+    int n_safe = pure ? N_GREEDY : named_record(golden, "greedy_safe")->i[0];
     float *row = malloc(n_vocab * sizeof *row);
     assert_non_null(row);
     memcpy(row, logits, n_vocab * sizeof *row);
@@ -81,8 +66,8 @@ static void check_greedy(ds4_engine *engine, ds4_timeline *timeline, const float
         int32_t token = ds4_sampler_draw(sampler, row);
         assert_int_equal(token, greedy->i[i]);
         if (pure)
-            assert_true(largest_difference(row, record(golden, "greedy_logits")->f + (size_t)i * n_vocab, n_vocab) <=
-                        1e-3f);
+            assert_true(largest_difference(row, named_record(golden, "greedy_logits")->f + (size_t)i * n_vocab,
+                                           n_vocab) <= 1e-3f);
         ds4_span span = {
             .timeline = timeline, .tokens = &token, .n_tokens = 1, .wanted = DS4_LOGITS_LAST, .logits = row};
         assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
@@ -95,10 +80,9 @@ static void check_prompt(ds4_engine *engine, size_t n_vocab, const struct golden
                          const json_t *manifest) {
     char path[256];
     snprintf(path, sizeof path, "tests/data/golden/%s/%s/%s.d4g", c->model, c->mode, prompt);
-    d4g_file *golden = d4g_open(path);
-    assert_non_null(golden);
-    const d4g_record *tokens = record(golden, "tokens"), *pos = record(golden, "pos");
-    const float *expected = record(golden, "logits")->f;
+    d4g_file *golden = records_open(path);
+    const d4g_record *tokens = named_record(golden, "tokens"), *pos = named_record(golden, "pos");
+    const float *expected = named_record(golden, "logits")->f;
     bool pure = strcmp(c->mode, "pure") == 0;
 
     ds4_error error;

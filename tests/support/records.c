@@ -10,9 +10,14 @@ d4g_file *records_open(const char *path) {
     return file;
 }
 
-static const d4g_record *record_of(const d4g_file *file, const char *name, size_t n, bool is_int) {
+const d4g_record *named_record(const d4g_file *file, const char *name) {
     const d4g_record *record = d4g_find(file, name);
     if (!record) fail_msg("no record '%s'", name);
+    return record;
+}
+
+static const d4g_record *record_of(const d4g_file *file, const char *name, size_t n, bool is_int) {
+    const d4g_record *record = named_record(file, name);
     if (record->n != n || !record->is_int == is_int)
         fail_msg("record '%s': %zu %s, expected %zu %s", name, record->n, record->is_int ? "integers" : "floats", n,
                  is_int ? "integers" : "floats");

@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 d4g_file *records_open(const char *path);
-/* The record of that name, of floats or of integers. */
+const d4g_record *named_record(const d4g_file *file, const char *name);
+/* The values of the record of that name, which has n of them: floats or integers. */
 const float *float_record(const d4g_file *file, const char *name, size_t n);
 const int32_t *int_record(const d4g_file *file, const char *name, size_t n);
 
