@@ -6,8 +6,8 @@
 # make CC=clang ...                   another compiler
 # make V=1 ...                        shows the commands
 
-BUILD := build$(if $(SAN),-san-$(subst $(,),-,$(SAN)))
-, := ,
+comma := ,
+BUILD := build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))
 PACKAGES := libpcre2-8 jansson libedit libxxhash
 TEST_PACKAGES := cmocka
 
