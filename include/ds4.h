@@ -171,7 +171,7 @@ typedef struct ds4_checkpoint ds4_checkpoint;
 typedef struct ds4_engine_options {
     const char *backend; /* "cpu" */
     int n_threads;       /* CPU threads; default: one per processor */
-    int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512. Long spans are cut. */
+    int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512, at most 16384 */
     bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
     bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
 } ds4_engine_options;

@@ -3,6 +3,8 @@
 
 #include "test.h"
 
+#include "base/file.h"
+
 #include "support/tiny_model.h"
 
 #include <errno.h>
@@ -616,19 +618,26 @@ static void session_start(session *self, char *const *argv) {
     }
 }
 
-/* Waits until text has been printed, and forgets what was. */
-static void session_expect(session *self, const char *text) {
+enum { PATIENCE_MS = 60000, RETRY_MS = 500 };
+
+static void session_fail(session *self, const char *text) {
+    kill(self->pid, SIGKILL);
+    fail_msg("expected '%s', seen: %s", text, self->seen);
+}
+
+/* Waits until text has been printed, and forgets what was. False if it does not come in that time. */
+static bool session_wait(session *self, const char *text, int timeout_ms) {
     struct pollfd ready = {.fd = self->terminal, .events = POLLIN};
     char *found;
+    double end = time_seconds() + timeout_ms * 1e-3;
     self->seen[self->n_seen] = '\0';
     while (!(found = strstr(self->seen, text))) {
+        double left = end - time_seconds();
+        if (left <= 0 || poll(&ready, 1, (int)(left * 1000) + 1) == 0) return false;
         ssize_t n = -1;
-        if (self->n_seen + 1 < sizeof self->seen && poll(&ready, 1, 60000) == 1)
+        if (self->n_seen + 1 < sizeof self->seen)
             n = read(self->terminal, self->seen + self->n_seen, sizeof self->seen - 1 - self->n_seen);
-        if (n <= 0) {
-            kill(self->pid, SIGKILL);
-            fail_msg("expected '%s', seen: %s", text, self->seen);
-        }
+        if (n <= 0) session_fail(self, text);
         for (ssize_t i = 0; i < n; i++)
             if (!self->seen[self->n_seen + (size_t)i]) self->seen[self->n_seen + (size_t)i] = '?';
         self->n_seen += (size_t)n;
@@ -637,10 +646,39 @@ static void session_expect(session *self, const char *text) {
     size_t used = (size_t)(found - self->seen) + strlen(text);
     memmove(self->seen, self->seen + used, self->n_seen - used);
     self->n_seen -= used;
+    return true;
+}
+
+static void session_expect(session *self, const char *text) {
+    if (!session_wait(self, text, PATIENCE_MS)) session_fail(self, text);
 }
 
 static void session_type(session *self, const char *text) {
     assert_int_equal(write(self->terminal, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* A key that arrives while the terminal changes between line editing and answer is lost, as it would be for a
+ * person, who presses it again. */
+static void session_press_until(session *self, const char *key, const char *text) {
+    for (int waited = 0; waited < PATIENCE_MS; waited += RETRY_MS) {
+        session_type(self, key);
+        if (session_wait(self, text, RETRY_MS)) return;
+    }
+    session_fail(self, text);
+}
+
+/* Ctrl-D until the program has ended; its status. */
+static int session_end(session *self) {
+    int status;
+    for (int waited = 0; waited < PATIENCE_MS; waited += RETRY_MS) {
+        if (write(self->terminal, "\004", 1) < 0 && errno != EIO) break;
+        for (int i = 0; i < 10; i++) {
+            if (waitpid(self->pid, &status, WNOHANG) == self->pid) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+            poll(NULL, 0, RETRY_MS / 10);
+        }
+    }
+    session_fail(self, "the end");
+    return -1;
 }
 
 /* Types a line at the prompt and expects an output before the next prompt. */
@@ -668,19 +706,19 @@ static void the_interactive_chat_goes_on_after_mistakes(void **state) {
     session_try(&chat, "/think-max\r", "becomes high");
     /* Ctrl-C ends reasoning, which is marked, and the part that came stays in the timeline */
     session_try(&chat, "Hello\r", "<think>");
-    session_type(&chat, "\003");
-    session_expect(&chat, "generation: ");
+    session_press_until(&chat, "\003", "generation: ");
     session_try(&chat, "/nothink\r", "thinking: off");
     session_try(&chat, "/ctx 7000\r", "of 7000 tokens used");
     session_try(&chat, "again\r", "\n");
-    session_type(&chat, "\003");
-    session_expect(&chat, "prefill: ");
+    session_press_until(&chat, "\003", "ds4> ");
     /* Ctrl-C drops a line */
-    session_try(&chat, "half a line\003", "\n");
-    session_try(&chat, "/reset\r", "new conversation");
+    session_type(&chat, "half a line");
+    session_expect(&chat, "half a line");
+    session_press_until(&chat, "\003", "ds4> ");
+    session_type(&chat, "/reset\r");
+    session_expect(&chat, "new conversation");
     session_expect(&chat, "ds4> ");
-    session_type(&chat, "\004");
-    assert_int_equal(exit_status(chat.pid), 0);
+    assert_int_equal(session_end(&chat), 0);
     close(chat.terminal);
 
     struct stat info;

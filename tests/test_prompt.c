@@ -311,6 +311,7 @@ static void effort_is_high_if_not_given(void **state) {
 #define RESULT(ID, TEXT) "{\"role\": \"tool\", \"tool_call_id\": \"" ID "\", \"content\": \"" TEXT "\"}"
 #define SHOWN(TEXT) "<tool_result>" TEXT "</tool_result>"
 
+/* Results of no known call (1, 4, 5) rank with the first call. */
 static void tool_results_stand_in_the_order_of_their_calls(void **state) {
     (void)state;
     static const char calls[] = "{\"role\": \"assistant\", \"tool_calls\": [{\"id\": \"x\", \"function\": {\"name\": "
@@ -323,7 +324,7 @@ static void tool_results_stand_in_the_order_of_their_calls(void **state) {
     static const char call[] = "<｜DSML｜invoke name=\"f\">\n\n</｜DSML｜invoke>\n";
     char wanted[2048];
     snprintf(wanted, sizeof wanted, BOS "\n\n<｜DSML｜tool_calls>\n%s%s</｜DSML｜tool_calls>" EOS USER "%s" CHAT, call,
-             call, SHOWN("3") "\n\n" SHOWN("2") "\n\nu\n\n" SHOWN("1") "\n\n" SHOWN("4") "\n\n" SHOWN("5") "\n\nv");
+             call, SHOWN("1") "\n\n" SHOWN("3") "\n\nu\n\n" SHOWN("4") "\n\n" SHOWN("5") "\n\n" SHOWN("2") "\n\nv");
     expect_chat(messages, wanted);
 }
 

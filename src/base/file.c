@@ -64,6 +64,8 @@ ds4_status file_read_all(const char *path, size_t max_bytes, ds4_buffer *content
 }
 
 ds4_status file_writer_open(const char *path, file_writer *writer, ds4_error *error) {
+    *writer = (file_writer){0};
+    if (!*path) return error_set(error, DS4_ERROR_ARGUMENT, "the name of the file to write is empty");
     *writer = (file_writer){.path = strdup(path)};
     if (!writer->path) return error_memory(error, path, strlen(path));
     struct stat info;

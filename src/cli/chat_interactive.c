@@ -65,8 +65,11 @@ static void do_context(chat *self, const char *argument) {
         }
         chat_note_effort(self->effort, (size_t)context);
     }
-    printf("context: %zu of %zu tokens used\n", conversation_used_tokens(self->talk),
-           conversation_context_tokens(self->talk));
+    size_t used;
+    if (conversation_count_tokens(self->talk, &used, &error) != DS4_OK)
+        cli_note("%s", error.message);
+    else
+        printf("context: %zu of %zu tokens used\n", used, conversation_context_tokens(self->talk));
 }
 
 static void do_read(chat *self, const char *argument) {

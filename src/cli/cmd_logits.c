@@ -157,7 +157,7 @@ static const cli_option options[] = {
      .argument = "N",
      .offset = offsetof(cli_options, chunk),
      .min = 1,
-     .max = 1 << 14,
+     .max = INT32_MAX,
      .help = "tokens evaluated in one pass over the weights (default: 512)"},
     OPTION_BACKEND,
     OPTION_THREADS,

@@ -124,10 +124,24 @@ static ds4_status go_back(conversation *self, const ds4_tokens *prompt, ds4_erro
     return DS4_OK;
 }
 
+ds4_status conversation_count_tokens(const conversation *self, size_t *n_tokens, ds4_error *error) {
+    ds4_tokens tokens = {0};
+    ds4_status status = json_array_size(self->messages) ? render(self, &tokens, error) : DS4_OK;
+    if (status == DS4_OK) *n_tokens = tokens.n;
+    ds4_tokens_deinit(&tokens);
+    return status;
+}
+
 ds4_status conversation_set_context(conversation *self, size_t context_tokens, ds4_error *error) {
     ds4_timeline *resized;
     ds4_checkpoint *present = NULL;
-    ds4_status status = ds4_timeline_new(self->engine, context_tokens, &resized, error);
+    size_t n_tokens = 0;
+    ds4_status status = conversation_count_tokens(self, &n_tokens, error);
+    if (status == DS4_OK && n_tokens > context_tokens)
+        status =
+            error_set(error, DS4_ERROR_ARGUMENT, "the conversation has %zu tokens, more than a context of %zu holds",
+                      n_tokens, context_tokens);
+    if (status == DS4_OK) status = ds4_timeline_new(self->engine, context_tokens, &resized, error);
     if (status != DS4_OK) return status;
     bool kept = conversation_used_tokens(self) <= context_tokens &&
                 ds4_timeline_checkpoint(self->timeline, &present, NULL) == DS4_OK &&

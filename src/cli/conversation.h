@@ -61,9 +61,12 @@ ds4_status conversation_ask(conversation *self, const char *text, size_t n_bytes
 ds4_status conversation_reset(conversation *self, ds4_error *error);
 void conversation_set_effort(conversation *self, think_effort effort);
 think_effort conversation_effort(const conversation *self);
-/* The messages stay; what the model remembers of them too, if it fits. */
+/* The messages and what the model remembers of them stay; refused if they do not fit. */
 ds4_status conversation_set_context(conversation *self, size_t context_tokens, ds4_error *error);
 size_t conversation_context_tokens(const conversation *self);
+/* Tokens of all messages, as the next prompt would have them. */
+ds4_status conversation_count_tokens(const conversation *self, size_t *n_tokens, ds4_error *error);
+/* Tokens on the timeline. */
 size_t conversation_used_tokens(const conversation *self);
 
 #endif

@@ -58,6 +58,7 @@ static int run(const cli_command *command, int argc, char **argv, int first) {
 int main(int argc, char **argv) {
     /* A reader that went away is a failed write, which is reported. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that has grown to its limit */
     /* The line editor needs the terminal's encoding. Numbers stay as in C. */
     setlocale(LC_CTYPE, "");
 

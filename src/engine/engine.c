@@ -104,9 +104,9 @@ ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *opti
     if (!model->has_weights)
         return error_set(error, DS4_ERROR_ARGUMENT, "%s: opened for its text parts only", model->file->name);
     int chunk_tokens = options->chunk_tokens ? options->chunk_tokens : DEFAULT_CHUNK_TOKENS;
-    if (chunk_tokens < 1 || chunk_tokens > MAX_CHUNK_TOKENS)
-        return error_set(error, DS4_ERROR_ARGUMENT, "chunk of %d tokens: expected 1 to %d", chunk_tokens,
-                         MAX_CHUNK_TOKENS);
+    if (chunk_tokens < 1)
+        return error_set(error, DS4_ERROR_ARGUMENT, "chunk of %d tokens: expected 1 or more", chunk_tokens);
+    if (chunk_tokens > MAX_CHUNK_TOKENS) chunk_tokens = MAX_CHUNK_TOKENS;
     ds4_engine *engine = array_new(1, sizeof *engine);
     if (!engine) return error_memory(error, "engine", sizeof *engine);
     engine->model = model;

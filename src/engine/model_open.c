@@ -12,6 +12,8 @@ ds4_status ds4_model_open(const char *path, ds4_model_parts parts, ds4_model **o
     ds4_model *model = array_new(1, sizeof *model);
     if (!model) return error_memory(error, path, sizeof *model);
     ds4_status status = gguf_open(path, NULL, &model->file, error);
+    if (status == DS4_OK && gguf_find_tensor(model->file, "mtp.0.attn_norm.weight"))
+        status = error_set(error, DS4_ERROR_FORMAT, "%s: a multi-token prediction block, not a whole model", path);
     if (status == DS4_OK) status = tokenizer_new(model->file, &model->tokenizer, error);
     if (status == DS4_OK && parts == DS4_MODEL_FULL) {
         status = hyperparameters_read(model->file, NULL, &model->hparams, error);

@@ -276,8 +276,8 @@ static int compare_blocks(const void *a, const void *b) {
     return x->position < y->position ? -1 : x->position > y->position;
 }
 
-/* Results that answer no call of the last calling turn stand behind those that do. */
-#define UNKNOWN_CALL SIZE_MAX
+/* Results that answer no call of the last calling turn rank with its first call, as in the official encoder. */
+#define UNKNOWN_CALL 0
 
 static size_t call_order(const call_number *calls, size_t n, const turn_block *block) {
     if (!block->call_id) return UNKNOWN_CALL;
