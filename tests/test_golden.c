@@ -52,28 +52,31 @@ static void check_statistics(float *difference, size_t n, const json_t *manifest
     assert_true(difference[(n - 1) * 95 / 100] <= p95_limit);
 }
 
-static void check_greedy(ds4_engine *engine, ds4_timeline *timeline, const float *logits, size_t n_vocab,
+/* The greedy continuation: if every token of it is the most likely one after those before it, it is what the
+ * model would have said. So it is evaluated like a prompt, cut in the same way (chunks of 1: as in decoding). */
+static void check_greedy(ds4_engine *engine, ds4_timeline *timeline, const float *last_logits, size_t n_vocab,
                          const d4g_file *golden, bool pure) {
-    const d4g_record *greedy = named_record(golden, "greedy");
-    int n_safe = pure ? N_GREEDY : named_record(golden, "greedy_safe")->i[0];
-    float *row = malloc(n_vocab * sizeof *row);
-    assert_non_null(row);
-    memcpy(row, logits, n_vocab * sizeof *row);
-    ds4_sampler *sampler = NULL;
+    const int32_t *greedy = int_record(golden, "greedy", N_GREEDY);
+    const float *expected = float_record(golden, "greedy_logits", N_GREEDY * n_vocab);
+    size_t n_safe = pure ? N_GREEDY : (size_t)int_record(golden, "greedy_safe", 1)[0];
+    float *logits = malloc(N_GREEDY * n_vocab * sizeof *logits);
+    assert_non_null(logits);
+    memcpy(logits, last_logits, n_vocab * sizeof *logits);
     ds4_error error;
+    ds4_span span = {.timeline = timeline,
+                     .tokens = greedy,
+                     .n_tokens = n_safe - 1,
+                     .wanted = DS4_LOGITS_ALL,
+                     .logits = logits + n_vocab};
+    if (n_safe > 1) assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
+    ds4_sampler *sampler = NULL;
     assert_ok(ds4_sampler_new(&(ds4_sampling){0}, n_vocab, 0, &sampler, &error), &error);
-    for (int i = 0; i < N_GREEDY && i < n_safe; i++) {
-        int32_t token = ds4_sampler_draw(sampler, row);
-        assert_int_equal(token, greedy->i[i]);
-        if (pure)
-            assert_true(largest_difference(row, named_record(golden, "greedy_logits")->f + (size_t)i * n_vocab,
-                                           n_vocab) <= 1e-3f);
-        ds4_span span = {
-            .timeline = timeline, .tokens = &token, .n_tokens = 1, .wanted = DS4_LOGITS_LAST, .logits = row};
-        assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
+    for (size_t i = 0; i < n_safe; i++) {
+        assert_int_equal(ds4_sampler_draw(sampler, logits + i * n_vocab), greedy[i]);
+        if (pure) assert_true(largest_difference(logits + i * n_vocab, expected + i * n_vocab, n_vocab) <= 1e-3f);
     }
     ds4_sampler_free(sampler);
-    free(row);
+    free(logits);
 }
 
 static void check_prompt(ds4_engine *engine, size_t n_vocab, const struct golden_case *c, const char *prompt,
