@@ -1,11 +1,10 @@
 #include "backend/rows.h"
 #include "base/half.h"
 #include "base/simd.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { FP8_PER_SCALE = 64, FP4_PER_SCALE = 32 };
 
 static row_format attention_format(int head_dim, int rotary_dim, int rotary_bytes, bool round, bool compact) {
     row_format format = {.n_channels = head_dim,
@@ -14,7 +13,7 @@ static row_format attention_format(int head_dim, int rotary_dim, int rotary_byte
                          .round = round,
                          .compact = round && compact};
     size_t n_rounded = (size_t)(head_dim - rotary_dim);
-    format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_PER_SCALE + (size_t)(rotary_dim * rotary_bytes)
+    format.n_bytes = format.compact ? n_rounded + n_rounded / FP8_BLOCK + (size_t)(rotary_dim * rotary_bytes)
                                     : (size_t)head_dim * sizeof(float);
     return format;
 }
@@ -30,7 +29,7 @@ row_format row_format_compressed(int head_dim, int rotary_dim, bool round, bool 
 row_format row_format_index(int index_dim, bool round, bool compact) {
     row_format format = {.n_channels = index_dim, .is_index = true, .round = round, .compact = round && compact};
     size_t n = (size_t)index_dim;
-    format.n_bytes = format.compact ? n / 2 + n / FP4_PER_SCALE : n * sizeof(float);
+    format.n_bytes = format.compact ? n / 2 + n / FP4_BLOCK : n * sizeof(float);
     return format;
 }
 
@@ -56,11 +55,11 @@ static float inverse_scale_of(uint8_t byte) {
 }
 
 static uint8_t fp8_scale(const float *x) {
-    return scale_byte(fmaxf(largest_magnitude(x, FP8_PER_SCALE), 1e-4f), 8, 0x600000); /* 448 = 1.75 * 2^8 */
+    return scale_byte(fmaxf(largest_magnitude(x, FP8_BLOCK), 1e-4f), 8, 0x600000); /* 448 = 1.75 * 2^8 */
 }
 
 static uint8_t fp4_scale(const float *x) {
-    return scale_byte(fmaxf(largest_magnitude(x, FP4_PER_SCALE), 0x1.8p-124f), 2, 0x400000); /* 6 = 1.5 * 2^2 */
+    return scale_byte(fmaxf(largest_magnitude(x, FP4_BLOCK), 0x1.8p-124f), 2, 0x400000); /* 6 = 1.5 * 2^2 */
 }
 
 /* E4M3: sign, 4 exponent bits (bias 7), 3 fraction bits; nearest, ties to even; |x| at most 448. */
@@ -101,12 +100,12 @@ static const float fp4_value[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1,
 
 static void encode_attention(const row_format *format, const float *x, uint8_t *row) {
     int n_rounded = format->n_channels - format->n_rotary;
-    uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_PER_SCALE;
-    for (int block = 0; block < n_rounded / FP8_PER_SCALE; block++) {
-        const float *in = x + block * FP8_PER_SCALE;
+    uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_BLOCK;
+    for (int block = 0; block < n_rounded / FP8_BLOCK; block++) {
+        const float *in = x + block * FP8_BLOCK;
         scale[block] = fp8_scale(in);
         float inverse = inverse_scale_of(scale[block]);
-        for (int i = 0; i < FP8_PER_SCALE; i++) row[block * FP8_PER_SCALE + i] = fp8_encode(in[i] * inverse);
+        for (int i = 0; i < FP8_BLOCK; i++) row[block * FP8_BLOCK + i] = fp8_encode(in[i] * inverse);
     }
     if (format->rotary_bytes == 4) {
         memcpy(tail, x + n_rounded, (size_t)format->n_rotary * sizeof *x);
@@ -121,12 +120,12 @@ static void encode_attention(const row_format *format, const float *x, uint8_t *
 SIMD_CLONES
 static void decode_attention(const row_format *format, const uint8_t *row, float *x) {
     int n_rounded = format->n_channels - format->n_rotary;
-    const uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_PER_SCALE;
-    for (int block = 0; block < n_rounded / FP8_PER_SCALE; block++) {
+    const uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_BLOCK;
+    for (int block = 0; block < n_rounded / FP8_BLOCK; block++) {
         float factor = scale_of(scale[block]);
-        const uint8_t *code = row + block * FP8_PER_SCALE;
-        float *out = x + block * FP8_PER_SCALE;
-        for (int i = 0; i < FP8_PER_SCALE; i++) out[i] = fp8_decode(code[i]) * factor;
+        const uint8_t *code = row + block * FP8_BLOCK;
+        float *out = x + block * FP8_BLOCK;
+        for (int i = 0; i < FP8_BLOCK; i++) out[i] = fp8_decode(code[i]) * factor;
     }
     if (format->rotary_bytes == 4) {
         memcpy(x + n_rounded, tail, (size_t)format->n_rotary * sizeof *x);
@@ -141,12 +140,12 @@ static void decode_attention(const row_format *format, const uint8_t *row, float
 
 static void encode_index(const row_format *format, const float *x, uint8_t *row) {
     uint8_t *scale = row + format->n_channels / 2;
-    for (int block = 0; block < format->n_channels / FP4_PER_SCALE; block++) {
-        const float *in = x + block * FP4_PER_SCALE;
-        uint8_t *code = row + block * FP4_PER_SCALE / 2;
+    for (int block = 0; block < format->n_channels / FP4_BLOCK; block++) {
+        const float *in = x + block * FP4_BLOCK;
+        uint8_t *code = row + block * FP4_BLOCK / 2;
         scale[block] = fp4_scale(in);
         float inverse = inverse_scale_of(scale[block]);
-        for (int i = 0; i < FP4_PER_SCALE / 2; i++)
+        for (int i = 0; i < FP4_BLOCK / 2; i++)
             code[i] = (uint8_t)(fp4_encode(in[2 * i] * inverse) | fp4_encode(in[2 * i + 1] * inverse) << 4);
     }
 }
@@ -154,24 +153,24 @@ static void encode_index(const row_format *format, const float *x, uint8_t *row)
 static void decode_index(const row_format *format, const uint8_t *row, float *x) {
     const uint8_t *scale = row + format->n_channels / 2;
     for (int i = 0; i < format->n_channels / 2; i++) {
-        float factor = scale_of(scale[2 * i / FP4_PER_SCALE]);
+        float factor = scale_of(scale[2 * i / FP4_BLOCK]);
         x[2 * i] = fp4_value[row[i] & 15] * factor;
         x[2 * i + 1] = fp4_value[row[i] >> 4] * factor;
     }
 }
 
 static void fp8_round(float *x, int n) {
-    for (int block = 0; block < n; block += FP8_PER_SCALE) {
+    for (int block = 0; block < n; block += FP8_BLOCK) {
         uint8_t scale = fp8_scale(x + block);
-        for (int i = block; i < block + FP8_PER_SCALE; i++)
+        for (int i = block; i < block + FP8_BLOCK; i++)
             x[i] = fp8_decode(fp8_encode(x[i] * inverse_scale_of(scale))) * scale_of(scale);
     }
 }
 
 void fp4_round(float *x, int n) {
-    for (int block = 0; block < n; block += FP4_PER_SCALE) {
+    for (int block = 0; block < n; block += FP4_BLOCK) {
         uint8_t scale = fp4_scale(x + block);
-        for (int i = block; i < block + FP4_PER_SCALE; i++)
+        for (int i = block; i < block + FP4_BLOCK; i++)
             x[i] = fp4_value[fp4_encode(x[i] * inverse_scale_of(scale))] * scale_of(scale);
     }
 }
