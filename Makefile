@@ -2,6 +2,8 @@
 # make demo     install what is missing, build, answer a prompt
 # make test     install what is missing, build, run all tests
 # make fuzz     each fuzz target for FUZZ_SECONDS (needs clang)
+# make eval-nano   asks the built-in model held-out questions (about twenty minutes)
+# make check-train  compares the Python text code of train/ with build/ds4; part of make test
 # make SAN=address,undefined test     the same with sanitizers; SAN=thread likewise
 # make CC=clang ...                   another compiler
 # make V=1 ...                        shows the commands
@@ -37,6 +39,13 @@ endif
 
 LIB_SOURCES := $(wildcard src/base/*.c src/gguf/*.c src/model/*.c src/text/*.c src/backend/*.c src/backend/*/*.c src/engine/*.c)
 CLI_SOURCES := $(wildcard src/cli/*.c)
+# The first Python that has the modules of train/ which work without PyTorch.
+has_modules = $(shell $(1) -c 'import numpy, regex' 2>/dev/null && echo $(1))
+PYTHON := $(firstword $(foreach p,python3 /usr/bin/python3,$(call has_modules,$(p))))
+NO_PYTHON := no python3 with the modules numpy and regex
+
+# becomes part of the program
+NANO := models/ds4-nano.gguf
 # tests/support/*.c is shared by the tests; every tests/test_*.c is a program of its own
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 TEST_SOURCES := $(wildcard tests/test_*.c)
@@ -44,24 +53,38 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
-.PHONY: all demo test run-tests fuzz deps clean format
+.PHONY: all demo test run-tests check-train eval-nano fuzz deps test-deps clean format
 all: $(BUILD)/ds4
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
 NEED_DEPS := $(if $(HAVE_PACKAGES),,deps)
+# apt has the Python modules too. Elsewhere the test that needs them is left out if they are missing.
+NEED_TEST_DEPS := $(if $(and $(HAVE_PACKAGES),$(or $(PYTHON),$(if $(shell command -v apt-get),,without))),,test-deps)
 
 demo: $(NEED_DEPS)
-	@$(MAKE) --no-print-directory $(BUILD)/ds4 $(BUILD)/tiny_model
+	@$(MAKE) --no-print-directory $(BUILD)/ds4 $(BUILD)/answers
 	@./demo.sh $(BUILD)
 
-test: $(NEED_DEPS)
+test: $(NEED_TEST_DEPS)
 	@$(MAKE) --no-print-directory run-tests
 
-run-tests: $(BUILD)/ds4 $(TESTS)
-	@tests/run.sh $(TESTS)
+run-tests: $(BUILD)/ds4 $(TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)
+	@tests/run.sh $(TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)
+	$(if $(PYTHON),,@echo "test_train is left out: $(NO_PYTHON)")
+
+check-train: $(BUILD)/ds4
+	$(if $(PYTHON),,@echo "$(NO_PYTHON)" >&2; exit 1)
+	@$(PYTHON) train/test_text.py $(BUILD)
+
+eval-nano: $(NEED_TEST_DEPS)
+	@$(MAKE) --no-print-directory $(BUILD)/answers
+	$(if $(PYTHON),,@echo "$(NO_PYTHON)" >&2; exit 1)
+	@$(PYTHON) train/evaluate.py $(BUILD)
 
 deps:
 	./deps.sh
+test-deps:
+	./deps.sh tests
 
 QUIET := $(if $(V),,@)
 say = $(if $(V),@:,@echo "$(1) $@")
@@ -89,7 +112,19 @@ $(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/tools/%.o: CPPFLAGS += -Itests
-$(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
+$(BUILD)/answers: $(call object,tools/answers.c $(filter-out src/cli/main.c,$(CLI_SOURCES))) $(BUILD)/libds4.a
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/src/cli/nano.o: $(NANO)
+$(BUILD)/src/cli/nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
+$(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"' -DNANO_FILE='"$(NANO)"'
+$(BUILD)/tests/test_nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
+# prints what tests/run.sh counts
+$(BUILD)/tests/test_train: train/test_text.py Makefile
+	@mkdir -p $(@D)
+	$(QUIET)printf '#!/bin/sh\n%s && echo "[       OK ] text" && echo "[==========] train: 1 test(s) run."\n' \
+	    '$(PYTHON) train/test_text.py $(BUILD)' >$@
+	$(QUIET)chmod +x $@
 
 # libFuzzer comes with clang; the library is built once more with its instrumentation.
 FUZZ_SECONDS ?= 120

@@ -1,15 +1,22 @@
 #!/bin/sh
-# Runs the program once, from model file to answer. The model is a generated one with random weights: it
-# shows that everything works, not what a trained model says.
+# Asks the built-in model three questions, the last one with a tool that it may call. The tool is described in a request
+# as chat programs send it; build/answers prints what comes back as JSON.
 set -eu
 build=$1
-model=$build/demo.gguf
-test -f "$model" || "$build/tiny_model" tiny-a-q2 "$model"
-echo "\$ ds4 inspect $model | head -n 12"
-"$build/ds4" inspect "$model" | head -n 12
+ask() {
+    echo "\$ ds4 -p \"$1\""
+    "$build/ds4" --seed 1 --temp 0 -p "$1"
+    echo
+}
+ask "What is ds4?"
+ask "What is 47 + 38?"
+
+request='{"request": {"reasoning_effort": "none",
+  "messages": [{"role": "user", "content": "What is the weather in Lisbon?"}],
+  "tools": [{"type": "function", "function": {"name": "get_weather", "description": "Get the weather of a city",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]},
+ "max_tokens": 100}'
+echo "\$ answers < weather.json       # \"What is the weather in Lisbon?\", with a tool get_weather(city)"
+printf '%s' "$request" | tr -d '\n' | "$build/answers" | sed 's/.*\("tool_calls":\[.*\]\),"finish".*/\1/'
 echo
-echo "\$ ds4 -m $model --think off --seed 1 -n 48 -p 'Hello'"
-"$build/ds4" -m "$model" --think off --seed 1 -n 48 -p 'Hello'
-echo
-echo "That was a tiny model with random weights: the text means nothing. With a real model file:"
-echo "    $build/ds4 -m DeepSeek-V4-Flash.gguf -p 'Hello'"
+echo "That was ds4-nano, the small model inside the program: it knows about ds4 and little else. To talk to it: $build/ds4"

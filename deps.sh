@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the build needs: with apt on Debian and Ubuntu, with Homebrew on a Mac.
+# Installs what the build needs: with apt on Debian and Ubuntu, with Homebrew on a Mac. `deps.sh tests` installs, with
+# apt, also what the tests and evaluations of train/ need.
 set -eu
 if command -v brew >/dev/null 2>&1; then
     exec brew install pkg-config pcre2 jansson libedit xxhash cmocka
@@ -13,4 +14,5 @@ if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -q
 $sudo apt-get install -q -y --no-install-recommends \
-    gcc libc6-dev make pkg-config libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcmocka-dev
+    gcc libc6-dev make pkg-config libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcmocka-dev \
+    ${1:+python3 python3-numpy python3-regex}

@@ -77,6 +77,10 @@ typedef enum ds4_model_parts {
 
 /* Maps the file at path. Weights stay in the file and are paged in as they are used. */
 ds4_status ds4_model_open(const char *path, ds4_model_parts parts, ds4_model **model, ds4_error *error);
+/* The same for a model file in memory. The bytes stay the caller's, are only read, and must outlive the model;
+ * data is aligned to 8 bytes (DS4_ERROR_ARGUMENT if not). name stands for the path in messages. */
+ds4_status ds4_model_open_memory(const void *data, size_t n_bytes, const char *name, ds4_model_parts parts,
+                                 ds4_model **model, ds4_error *error);
 void ds4_model_free(ds4_model *model);
 
 const ds4_tokenizer *ds4_model_tokenizer(const ds4_model *model);
@@ -174,6 +178,7 @@ typedef struct ds4_engine_options {
     int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512, at most 16384 */
     bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
     bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
+    bool no_compressed_rows; /* test only: attention sees the window's raw rows and no compressed ones */
 } ds4_engine_options;
 
 /* The model must outlive the engine, and the engine its timelines and checkpoints. An engine with its

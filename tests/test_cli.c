@@ -24,6 +24,9 @@
 #ifndef DS4_BINARY
 #define DS4_BINARY "build/ds4"
 #endif
+#ifndef NANO_FILE
+#define NANO_FILE "models/ds4-nano.gguf"
+#endif
 #define VOCABULARY "tests/data/vocab.gguf"
 
 extern char **environ;
@@ -187,8 +190,7 @@ static void wrong_usage_is_one_line_and_status_2(void **state) {
         {{"-p", ""}, NULL, "prompt is empty"},
         {{"-m", "x"}, "", "prompt is empty"},
         {{"-m", "x", "-p", "-"}, "\n", "prompt is empty"},
-        {{"-p", "x"}, NULL, "no model given (use -m MODEL or DS4_MODEL)"},
-        {{"-m", "", "-p", "x"}, NULL, "no model given"},
+        {{"-m", "", "-p", "x"}, NULL, "-m: the name of the model is empty"},
         {{"-p", "x", "--ctx", "many"}, NULL, "--ctx: 'many', expected a whole number from 1"},
         {{"-p", "x", "--ctx", "0"}, NULL, "--ctx: '0'"},
         {{"-p", "x", "--ctx", "-5"}, NULL, "--ctx: '-5'"},
@@ -220,27 +222,24 @@ static void wrong_usage_is_one_line_and_status_2(void **state) {
         {{"inspect", "a", "b"}, NULL, "unexpected argument 'b'"},
         {{"inspect", "-m", "a"}, NULL, "unknown option -m"},
         /* tokenize */
-        {{"tokenize"}, NULL, "no model given"},
+        {{"tokenize", "--model="}, NULL, "-m: the name of the model is empty"},
         {{"tokenize", "-m"}, NULL, "-m needs a value"},
         {{"tokenize", "-m", VOCABULARY, "text"}, NULL, "unexpected argument 'text'"},
         {{"tokenize", "-m", VOCABULARY, "--special", "--decode"}, NULL, "do not go together"},
         {{"tokenize", "-m", VOCABULARY, "--ctx", "5"}, NULL, "unknown option --ctx"},
         /* render */
-        {{"render", "--tokens"}, "{}", "no model given"},
         {{"render", "request.json"}, NULL, "unexpected argument"},
         {{"render", "--tokens=x"}, NULL, "--tokens takes no value"},
         /* logits */
         {{"logits"}, NULL, "--tokens FILE is missing"},
         {{"logits", "--tokens", "x"}, NULL, "--out FILE is missing"},
         {{"logits", "--tokens"}, NULL, "--tokens needs a value"},
-        {{"logits", "--tokens", "x", "--out", "y"}, NULL, "no model given"},
         {{"logits", "--positions", "some"}, NULL, "--positions: 'some', expected all or last"},
         {{"logits", "--chunk", "0"}, NULL, "--chunk: '0'"},
         {{"logits", "--tokens", "x", "--out", "y", "-m", "z", "--backend", "sim"}, NULL, "backend 'sim'"},
         {{"logits", "x"}, NULL, "unexpected argument 'x'"},
         /* score */
         {{"score"}, NULL, "FILE is missing"},
-        {{"score", "x"}, NULL, "no model given"},
         {{"score", "x", "y"}, NULL, "unexpected argument 'y'"},
         {{"score", "--ctx", "none", "x"}, NULL, "--ctx: 'none'"},
     };
@@ -398,6 +397,69 @@ static void the_model_may_come_from_the_environment(void **state) {
     unsetenv("DS4_MODEL");
     assert_string_equal(result.out, "19923\n");
     result_free(&result);
+}
+
+/* The command with these words in front of its options prints the same for each way to name the built-in model. */
+static void assert_built_in(const char *input, const char *const *words) {
+    static const char *const ways[][2] = {{"-m", NANO_FILE}, {"-m", "nano"}, {NULL}};
+    char *first = NULL;
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        const char *all[MAX_WORDS] = {NULL};
+        size_t n = 0;
+        for (; words[n]; n++) all[n] = words[n];
+        for (size_t i = 0; i < 2; i++) all[n + i] = ways[way][i];
+        run_result result = run_bytes(input, strlen(input), all);
+        assert_string_equal(result.err, "");
+        assert_int_equal(result.status, 0);
+        assert_true(result.n_out > 0);
+        if (first) assert_string_equal(result.out, first);
+        if (!first) first = strdup(result.out);
+        result_free(&result);
+    }
+    free(first);
+}
+
+static void without_a_model_the_built_in_one_is_used(void **state) {
+    (void)state;
+    assert_built_in("Hello", WORDS("tokenize"));
+    assert_built_in("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}", WORDS("render", "--tokens"));
+    assert_built_in("", WORDS("score", make_file("said", "Hello", 5)));
+    assert_built_in("", WORDS("-p", "Hello", "--temp", "0", "--think", "off", "-n", "8"));
+    setenv("DS4_MODEL", "", 1); /* as if it were not there */
+    assert_built_in("Hello", WORDS("tokenize"));
+    setenv("DS4_MODEL", "nano", 1);
+    assert_built_in("Hello", WORDS("tokenize"));
+    unsetenv("DS4_MODEL");
+    run_result built_in = RUN("", "inspect", "nano"), file = RUN("", "inspect", NANO_FILE);
+    assert_int_equal(built_in.status, 0);
+    assert_non_null(strstr(built_in.out, " ds4-nano\n"));
+    assert_string_equal(strchr(built_in.out, '\n'), strchr(file.out, '\n')); /* the first line is the name */
+    result_free(&built_in), result_free(&file);
+
+    char *tokens = strdup(make_file("two.i32", "\1\0\0\0\2\0\0\0", 8)), *out = strdup(path_in_folder("two.f32"));
+    run_result bare = RUN("", "logits", "--tokens", tokens, "--out", out);
+    size_t n_bytes, n_bytes_of_file;
+    char *logits = read_file(out, &n_bytes);
+    run_result named = RUN("", "logits", "--tokens", tokens, "--out", out, "-m", NANO_FILE);
+    char *logits_of_file = read_file(out, &n_bytes_of_file);
+    assert_true(bare.status == 0 && named.status == 0 && n_bytes > 0);
+    assert_int_equal(n_bytes, n_bytes_of_file);
+    assert_memory_equal(logits, logits_of_file, n_bytes);
+    free(tokens), free(out), free(logits), free(logits_of_file);
+    result_free(&bare), result_free(&named);
+}
+
+static void a_file_called_nano_comes_before_the_built_in_model(void **state) {
+    (void)state;
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof before));
+    make_file("nano", "no model", 8);
+    assert_int_equal(chdir(folder), 0);
+    run_result tokenize = RUN("x", "tokenize", "-m", "nano"), inspect = RUN("", "inspect", "nano");
+    assert_int_equal(chdir(before), 0);
+    assert_one_line(&tokenize, 1, "nano: not a GGUF file", "tokenize");
+    assert_one_line(&inspect, 1, "nano: not a GGUF file", "inspect");
+    result_free(&tokenize), result_free(&inspect);
 }
 
 /* ---- text ---------------------------------------------------------------------------------------- */
@@ -667,11 +729,13 @@ static void session_press_until(session *self, const char *key, const char *text
     session_fail(self, text);
 }
 
-/* Ctrl-D until the program has ended; its status. */
+/* Ctrl-D until the program has ended; its status. One that comes while the terminal changes to line editing can
+ * become a character of the line, which Ctrl-C then drops. */
 static int session_end(session *self) {
     int status;
     for (int waited = 0; waited < PATIENCE_MS; waited += RETRY_MS) {
-        if (write(self->terminal, "\004", 1) < 0 && errno != EIO) break;
+        const char *keys = waited ? "\003\004" : "\004";
+        if (write(self->terminal, keys, strlen(keys)) < 0 && errno != EIO) break;
         for (int i = 0; i < 10; i++) {
             if (waitpid(self->pid, &status, WNOHANG) == self->pid) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
             poll(NULL, 0, RETRY_MS / 10);
@@ -732,6 +796,18 @@ static void the_interactive_chat_goes_on_after_mistakes(void **state) {
     free(lines);
 }
 
+static void a_terminal_is_told_that_the_model_is_the_built_in_one(void **state) {
+    (void)state;
+    setenv("HOME", folder, 1);
+    char *argv[] = {binary, NULL};
+    session chat;
+    session_start(&chat, argv);
+    session_expect(&chat, "ds4: no model given: using the built-in ds4-nano");
+    session_expect(&chat, "ds4> ");
+    assert_int_equal(session_end(&chat), 0);
+    close(chat.terminal);
+}
+
 /* ---- main ---------------------------------------------------------------------------------------- */
 
 static int set_up(void **state) {
@@ -767,6 +843,8 @@ int main(void) {
         cmocka_unit_test(a_link_name_chooses_the_command),
         cmocka_unit_test(options_take_their_value_in_every_usual_form),
         cmocka_unit_test(the_model_may_come_from_the_environment),
+        cmocka_unit_test(without_a_model_the_built_in_one_is_used),
+        cmocka_unit_test(a_file_called_nano_comes_before_the_built_in_model),
         cmocka_unit_test(tokens_become_the_same_bytes_again),
         cmocka_unit_test(special_makes_control_tokens),
         cmocka_unit_test(a_request_is_rendered_exactly),
@@ -779,6 +857,7 @@ int main(void) {
         cmocka_unit_test(a_full_context_ends_the_answer_with_a_note),
         cmocka_unit_test(maximum_effort_becomes_high_in_a_small_context),
         cmocka_unit_test(the_interactive_chat_goes_on_after_mistakes),
+        cmocka_unit_test(a_terminal_is_told_that_the_model_is_the_built_in_one),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

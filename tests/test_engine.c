@@ -1,6 +1,7 @@
 /* Timelines: whatever the way to a state, the logits are the same to the last bit. */
 #include "test.h"
 
+#include "support/patched_file.h"
 #include "support/tiny_model.h"
 
 #include <stdlib.h>
@@ -299,6 +300,50 @@ static void a_long_evaluation_keeps_the_chunks_that_were_complete(void **state) 
     ds4_timeline_free(timeline);
 }
 
+/* The model as it is patched, with or without compressed rows: logits of the last of n tokens. */
+static void logits_of_patched(const patched_file *patched, bool no_compressed_rows, const int32_t *tokens, size_t n,
+                              float *logits) {
+    ds4_model *model = NULL;
+    ds4_engine *engine = NULL;
+    ds4_error error;
+    assert_ok(ds4_model_open_memory(patched->content.data, patched->content.n_bytes, "patched", DS4_MODEL_FULL, &model,
+                                    &error),
+              &error);
+    ds4_engine_options options = {.chunk_tokens = 100, .no_compressed_rows = no_compressed_rows};
+    assert_ok(ds4_engine_new(model, &options, &engine, &error), &error);
+    expected_logits(engine, tokens, n, logits);
+    ds4_engine_free(engine);
+    ds4_model_free(model);
+}
+
+static void without_compressed_rows_layers_are_like_those_without_compression(void **state) {
+    (void)state;
+    static const int32_t no_ratios[8];
+    int32_t tokens[N_TOKENS];
+    patched_file patched;
+    patched_file_open(tiny_model_path("tiny-a-q2"), &patched);
+    /* all layers rotate alike: one base, and what YaRN stretches begins behind the last pair */
+    patch_f32(&patched, "deepseek4.rope.freq_base", 160000);
+    patch_f32(&patched, "deepseek4.rope.scaling.yarn_beta_fast", 3e-3f);
+    patch_f32(&patched, "deepseek4.rope.scaling.yarn_beta_slow", 1e-9f);
+    make_tokens(3, tokens, N_TOKENS);
+    float with[3][N_VOCAB], without[3][N_VOCAB], uncompressed[N_VOCAB];
+    const size_t length[3] = {3, 4, N_TOKENS}; /* the first compressed row comes with the fourth token */
+    for (size_t i = 0; i < 3; i++) {
+        logits_of_patched(&patched, false, tokens, length[i], with[i]);
+        logits_of_patched(&patched, true, tokens, length[i], without[i]);
+    }
+    assert_same(with[0], without[0]);
+    assert_memory_not_equal(with[1], without[1], sizeof with[1]);
+    assert_memory_not_equal(with[2], without[2], sizeof with[2]);
+    patch_content(&patched, "deepseek4.attention.compress_ratios", no_ratios, sizeof no_ratios);
+    for (size_t i = 0; i < 3; i++) {
+        logits_of_patched(&patched, false, tokens, length[i], uncompressed);
+        assert_same(without[i], uncompressed);
+    }
+    patched_file_close(&patched);
+}
+
 static void assert_refused(ds4_engine *engine, const ds4_span *span, size_t n, ds4_status status, const char *message) {
     ds4_error error;
     assert_int_equal(ds4_engine_evaluate(engine, span, n, NULL, NULL, &error), status);
@@ -359,6 +404,7 @@ int main(void) {
         cmocka_unit_test(rewinding_too_far_is_refused_and_changes_nothing),
         cmocka_unit_test(a_cancelled_evaluation_leaves_the_timeline_as_it_was),
         cmocka_unit_test(a_long_evaluation_keeps_the_chunks_that_were_complete),
+        cmocka_unit_test(without_compressed_rows_layers_are_like_those_without_compression),
         cmocka_unit_test(impossible_spans_are_refused_with_a_reason),
         cmocka_unit_test(impossible_engines_are_refused_with_a_reason),
     };

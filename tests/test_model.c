@@ -135,6 +135,58 @@ static void a_vocabulary_opens_for_text_and_not_in_full(void **state) {
     assert_null(opened);
 }
 
+static void a_model_in_memory_is_the_same_as_in_a_file(void **state) {
+    (void)state;
+    enum { N_TOKENS = 5, N_VOCAB = 512 };
+    static const int32_t tokens[N_TOKENS] = {0, 17, 300, 511, 4};
+    static float logits[2][N_VOCAB];
+    for (int from_memory = 0; from_memory < 2; from_memory++) {
+        ds4_model *opened = NULL;
+        ds4_engine *engine = NULL;
+        ds4_timeline *timeline = NULL;
+        ds4_error error;
+        if (from_memory)
+            assert_ok(ds4_model_open_memory(model.content.data, model.content.n_bytes, "memory", DS4_MODEL_FULL,
+                                            &opened, &error),
+                      &error);
+        else
+            assert_ok(ds4_model_open(tiny_model_path("tiny-a-q2"), DS4_MODEL_FULL, &opened, &error), &error);
+        assert_ok(ds4_engine_new(opened, NULL, &engine, &error), &error);
+        assert_ok(ds4_timeline_new(engine, N_TOKENS, &timeline, &error), &error);
+        ds4_span span = {.timeline = timeline,
+                         .tokens = tokens,
+                         .n_tokens = N_TOKENS,
+                         .wanted = DS4_LOGITS_LAST,
+                         .logits = logits[from_memory]};
+        assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
+        ds4_timeline_free(timeline);
+        ds4_engine_free(engine);
+        ds4_model_free(opened);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+}
+
+static void assert_memory_refused(size_t offset, size_t n_bytes, ds4_status expected, const char *part) {
+    ds4_model *opened = NULL;
+    ds4_error error;
+    assert_int_equal(
+        ds4_model_open_memory(model.content.data + offset, n_bytes, "memory", DS4_MODEL_FULL, &opened, &error),
+        expected);
+    assert_null(opened);
+    assert_contains(error.message, "memory: ");
+    assert_contains(error.message, part);
+}
+
+static void memory_that_is_cut_off_or_not_aligned_is_refused(void **state) {
+    (void)state;
+    size_t n_bytes = model.content.n_bytes;
+    assert_memory_refused(0, 0, DS4_ERROR_FORMAT, "not a GGUF file");
+    assert_memory_refused(0, 1000, DS4_ERROR_FORMAT, "truncated");
+    assert_memory_refused(0, n_bytes - 1, DS4_ERROR_FORMAT, "are not in the file");
+    memmove(model.content.data + 4, model.content.data, n_bytes - 4);
+    assert_memory_refused(4, n_bytes - 4, DS4_ERROR_ARGUMENT, "not aligned to 8 bytes");
+}
+
 static void hyperparameters_are_those_of_the_file(void **state) {
     (void)state;
     hyperparameters h;
@@ -554,6 +606,8 @@ int main(void) {
         TEST(every_tiny_model_opens),
         TEST(a_model_opened_for_text_has_a_tokenizer_only),
         TEST(a_vocabulary_opens_for_text_and_not_in_full),
+        TEST(a_model_in_memory_is_the_same_as_in_a_file),
+        TEST(memory_that_is_cut_off_or_not_aligned_is_refused),
         TEST(hyperparameters_are_those_of_the_file),
         TEST(layers_have_the_tensors_of_their_kind),
         TEST(a_missing_key_is_named),

@@ -142,7 +142,8 @@ typedef struct backend {
     const hyperparameters *hparams;
     rope_frequencies rope;
     row_formats format;
-    int max_tokens; /* of one batch */
+    int max_tokens;          /* of one batch */
+    bool no_compressed_rows; /* test only: `attend` sees none; set by the engine */
 } backend;
 
 /* n_threads and max_tokens are positive. */

@@ -1,4 +1,6 @@
 #include "cli/cli.h"
+#include "cli/nano.h"
+#include "cli/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -85,11 +87,15 @@ int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_
                    cli_model *model) {
     if (strcmp(options->backend, "cpu") != 0)
         return cli_usage("backend '%s' is not in this build; available: cpu", options->backend);
-    const char *path = options->model ? options->model : getenv("DS4_MODEL");
-    if (!path || !*path) return cli_usage("no model given (use -m MODEL or DS4_MODEL)");
+    const char *name = options->model, *from_environment = getenv("DS4_MODEL");
+    /* most likely a variable of a script that is not set */
+    if (name && !*name) return cli_usage("-m: the name of the model is empty");
+    if (!name && from_environment && *from_environment) name = from_environment;
+    if (!name && is_terminal(stderr))
+        cli_note("no model given: using the built-in " NANO_NAME " (-m FILE or DS4_MODEL chooses another)");
 
     ds4_error error;
-    if (ds4_model_open(path, parts, &model->model, &error) != DS4_OK) return cli_fail(&error);
+    if (nano_or_file_open(name, parts, &model->model, &error) != DS4_OK) return cli_fail(&error);
     if (parts == DS4_MODEL_TEXT) return EXIT_OK;
 
     ds4_engine_options chosen = engine_options ? *engine_options : (ds4_engine_options){0};

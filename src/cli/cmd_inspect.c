@@ -1,13 +1,21 @@
 /* ds4 inspect: what is in a model file, and what is wrong with it. */
 #include "cli/cli.h"
+#include "cli/nano.h"
 #include "model/model.h"
+
+static ds4_status inspect(const char *name, ds4_buffer *report, size_t *n_problems, ds4_error *error) {
+    if (!nano_is_meant(name)) return model_inspect(name, report, n_problems, error);
+    size_t n_bytes;
+    const void *data = nano_data(&n_bytes);
+    return model_inspect_memory(data, n_bytes, NANO_NAME, report, n_problems, error);
+}
 
 static int run(const cli_options *options) {
     ds4_buffer report = {0};
     size_t n_problems = 0;
     ds4_error error;
     int exit_status = EXIT_OK;
-    if (model_inspect(options->operand, &report, &n_problems, &error) != DS4_OK) {
+    if (inspect(options->operand, &report, &n_problems, &error) != DS4_OK) {
         exit_status = cli_fail(&error);
         goto out;
     }
@@ -31,6 +39,7 @@ const cli_command command_inspect = {
     .summary = "print metadata, tensors and sizes of a model file, and what is wrong with it",
     .operand = "MODEL",
     .options = options,
-    .notes = "Exit status 1 if anything is wrong; the report then ends with the problems.\n",
+    .notes = "MODEL is a file, or nano: the built-in one. Exit status 1 if anything is wrong; the report then\n"
+             "ends with the problems.\n",
     .run = run,
 };

@@ -120,6 +120,7 @@ static int run(const cli_options *options) {
         .chunk_tokens = (int)options->chunk,
         .float_rows = options->float_rows,
         .no_qat = options->no_qat,
+        .no_compressed_rows = options->no_compressed,
     };
     cli_model model = {0};
     int exit_status = cli_model_open(options, DS4_MODEL_FULL, &engine_options, &model);
@@ -165,14 +166,9 @@ static const cli_option options[] = {
      .name = "exact",
      .offset = offsetof(cli_options, exact),
      .help = "float arithmetic throughout; the cpu backend always computes that way"},
-    {.kind = OPTION_FLAG,
-     .name = "no-qat",
-     .offset = offsetof(cli_options, no_qat),
-     .help = "for tests: do not round rows and indexer queries to FP8/FP4"},
-    {.kind = OPTION_FLAG,
-     .name = "float-rows",
-     .offset = offsetof(cli_options, float_rows),
-     .help = "for tests: keep rows as float32"},
+    OPTION_NO_QAT,
+    OPTION_FLOAT_ROWS,
+    OPTION_NO_COMPRESSED,
     OPTION_END,
 };
 

@@ -46,7 +46,7 @@ const cli_command command_render = {
     .summary = "print the exact prompt text of a chat request",
     .options = options,
     .notes = "The request is a JSON object: messages, tools, reasoning_effort (none, high or max).\n"
-             "The text is printed as it is, no newline is added. It is the same for every model: -m is\n"
-             "needed (and read) only with --tokens, where a file with a vocabulary is enough.\n",
+             "The text is printed as it is, no newline is added. It is the same for every model: one is\n"
+             "read only with --tokens, where a file with a vocabulary is enough.\n",
     .run = run,
 };

@@ -36,7 +36,7 @@ typedef struct cli_options {
     const char *tokens_path, *out_path;
     int positions; /* logit_positions */
     int64_t chunk;
-    bool exact, no_qat, float_rows;
+    bool exact, no_qat, float_rows, no_compressed;
 } cli_options;
 
 typedef enum option_kind {
@@ -73,7 +73,8 @@ extern const char *const think_names[]; /* by think_effort */
 /* clang-format off */
 #define OPTION_MODEL \
     {.kind = OPTION_STRING, .letter = 'm', .name = "model", .argument = "FILE", \
-     .offset = offsetof(cli_options, model), .help = "model file in GGUF format (default: $DS4_MODEL)"}
+     .offset = offsetof(cli_options, model), \
+     .help = "model file (GGUF), or nano, the built-in one (default: $DS4_MODEL, else nano)"}
 #define OPTION_BACKEND \
     {.kind = OPTION_STRING, .name = "backend", .argument = "NAME", .offset = offsetof(cli_options, backend), \
      .help = "what computes: cpu"}
@@ -87,6 +88,15 @@ extern const char *const think_names[]; /* by think_effort */
 #define OPTION_SPECIAL \
     {.kind = OPTION_FLAG, .name = "special", .offset = offsetof(cli_options, special), \
      .help = "strings of control tokens in the text become those tokens"}
+#define OPTION_NO_QAT \
+    {.kind = OPTION_FLAG, .name = "no-qat", .offset = offsetof(cli_options, no_qat), \
+     .help = "for tests: do not round rows and indexer queries to FP8/FP4"}
+#define OPTION_FLOAT_ROWS \
+    {.kind = OPTION_FLAG, .name = "float-rows", .offset = offsetof(cli_options, float_rows), \
+     .help = "for tests: keep rows as float32"}
+#define OPTION_NO_COMPRESSED \
+    {.kind = OPTION_FLAG, .name = "no-compressed", .offset = offsetof(cli_options, no_compressed), \
+     .help = "for tests: attention does not see compressed rows"}
 #define OPTION_END {.kind = 0}
 /* clang-format on */
 

@@ -112,6 +112,7 @@ ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *opti
     engine->model = model;
     engine->chunk_tokens = chunk_tokens;
     ds4_status status = new_backend(model, options, chunk_tokens, &engine->backend, error);
+    if (status == DS4_OK) engine->backend->no_compressed_rows = options->no_compressed_rows;
     if (status == DS4_OK) status = allocate_activations(engine, error);
     if (status == DS4_OK) status = allocate_batch(engine, error);
     if (status != DS4_OK) {

@@ -6,18 +6,25 @@
 
 #include <stdlib.h>
 
-ds4_status ds4_model_open(const char *path, ds4_model_parts parts, ds4_model **out, ds4_error *error) {
-    if (parts != DS4_MODEL_TEXT && parts != DS4_MODEL_FULL)
-        return error_set(error, DS4_ERROR_ARGUMENT, "model parts %d, expected text or full", (int)parts);
+enum { DATA_ALIGNMENT = 8 }; /* the least that a file may ask for its tensors: with it they are where they must be */
+
+/* Takes over the file. */
+static ds4_status open_file(gguf_file *file, ds4_model_parts parts, ds4_model **out, ds4_error *error) {
     ds4_model *model = array_new(1, sizeof *model);
-    if (!model) return error_memory(error, path, sizeof *model);
-    ds4_status status = gguf_open(path, NULL, &model->file, error);
-    if (status == DS4_OK && gguf_find_tensor(model->file, "mtp.0.attn_norm.weight"))
-        status = error_set(error, DS4_ERROR_FORMAT, "%s: a multi-token prediction block, not a whole model", path);
-    if (status == DS4_OK) status = tokenizer_new(model->file, &model->tokenizer, error);
+    if (!model) {
+        ds4_status status = error_memory(error, file->name, sizeof *model);
+        gguf_close(file);
+        return status;
+    }
+    model->file = file;
+    ds4_status status = DS4_OK;
+    if (gguf_find_tensor(file, "mtp.0.attn_norm.weight"))
+        status =
+            error_set(error, DS4_ERROR_FORMAT, "%s: a multi-token prediction block, not a whole model", file->name);
+    if (status == DS4_OK) status = tokenizer_new(file, &model->tokenizer, error);
     if (status == DS4_OK && parts == DS4_MODEL_FULL) {
-        status = hyperparameters_read(model->file, NULL, &model->hparams, error);
-        if (status == DS4_OK) status = model_weights_read(model->file, &model->hparams, NULL, &model->weights, error);
+        status = hyperparameters_read(file, NULL, &model->hparams, error);
+        if (status == DS4_OK) status = model_weights_read(file, &model->hparams, NULL, &model->weights, error);
         model->has_weights = status == DS4_OK;
     }
     if (status == DS4_OK)
@@ -25,6 +32,28 @@ ds4_status ds4_model_open(const char *path, ds4_model_parts parts, ds4_model **o
     else
         ds4_model_free(model);
     return status;
+}
+
+static ds4_status check_parts(ds4_model_parts parts, ds4_error *error) {
+    if (parts == DS4_MODEL_TEXT || parts == DS4_MODEL_FULL) return DS4_OK;
+    return error_set(error, DS4_ERROR_ARGUMENT, "model parts %d, expected text or full", (int)parts);
+}
+
+ds4_status ds4_model_open(const char *path, ds4_model_parts parts, ds4_model **out, ds4_error *error) {
+    gguf_file *file;
+    ds4_status status = check_parts(parts, error);
+    if (status == DS4_OK) status = gguf_open(path, NULL, &file, error);
+    return status == DS4_OK ? open_file(file, parts, out, error) : status;
+}
+
+ds4_status ds4_model_open_memory(const void *data, size_t n_bytes, const char *name, ds4_model_parts parts,
+                                 ds4_model **out, ds4_error *error) {
+    gguf_file *file;
+    ds4_status status = check_parts(parts, error);
+    if (status == DS4_OK && (uintptr_t)data % DATA_ALIGNMENT)
+        status = error_set(error, DS4_ERROR_ARGUMENT, "%s: the data is not aligned to %d bytes", name, DATA_ALIGNMENT);
+    if (status == DS4_OK) status = gguf_open_memory(name, data, n_bytes, NULL, &file, error);
+    return status == DS4_OK ? open_file(file, parts, out, error) : status;
 }
 
 void ds4_model_free(ds4_model *model) {

@@ -209,10 +209,13 @@ static ds4_status take_header(gguf_reader *reader) {
     size_t remaining = remaining_bytes(reader);
     if (n_metadata > MAX_ENTRIES || n_metadata > remaining / METADATA_MIN_BYTES)
         return report(reader, NULL,
-                      "%" PRIu64 " metadata entries, expected at most %d and no more than fit in the %zu bytes left (truncated?)", n_metadata,
-                      MAX_ENTRIES, remaining);
+                      "%" PRIu64
+                      " metadata entries, expected at most %d and no more than fit in the %zu bytes left (truncated?)",
+                      n_metadata, MAX_ENTRIES, remaining);
     if (n_tensors > MAX_ENTRIES || n_tensors > remaining / TENSOR_MIN_BYTES)
-        return report(reader, NULL, "%" PRIu64 " tensors, expected at most %d and no more than fit in the %zu bytes left (truncated?)",
+        return report(reader, NULL,
+                      "%" PRIu64
+                      " tensors, expected at most %d and no more than fit in the %zu bytes left (truncated?)",
                       n_tensors, MAX_ENTRIES, remaining);
     file->n_metadata = (size_t)n_metadata;
     file->n_tensors = (size_t)n_tensors;

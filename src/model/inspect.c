@@ -406,15 +406,18 @@ static ds4_status inspect_file(inspection *to, ds4_error *error) {
     return to->out_of_memory ? error_memory(error, to->file->name, to->report->n_bytes) : DS4_OK;
 }
 
-ds4_status model_inspect(const char *path, ds4_buffer *report, size_t *n_problems, ds4_error *error) {
+/* data NULL: the file at path name. */
+static ds4_status inspect(const char *name, const void *data, size_t n_bytes, ds4_buffer *report, size_t *n_problems,
+                          ds4_error *error) {
     inspection to = {.report = report};
     gguf_file *file = NULL;
     size_t report_bytes = report->n_bytes;
-    ds4_status status = gguf_open(path, &to.problems, &file, error);
+    ds4_status status = data ? gguf_open_memory(name, data, n_bytes, &to.problems, &file, error)
+                             : gguf_open(name, &to.problems, &file, error);
     if (status != DS4_OK) goto out;
     to.file = file;
     to.used = array_new(file->n_tensors, sizeof *to.used);
-    status = to.used ? inspect_file(&to, error) : error_memory(error, path, file->n_tensors);
+    status = to.used ? inspect_file(&to, error) : error_memory(error, name, file->n_tensors);
     if (status == DS4_OK) *n_problems = to.problems.n + to.problems.n_dropped;
 out:
     if (status != DS4_OK && report->n_bytes > report_bytes) { /* a failure leaves no half report */
@@ -425,4 +428,13 @@ out:
     problem_list_deinit(&to.problems);
     gguf_close(file);
     return status;
+}
+
+ds4_status model_inspect(const char *path, ds4_buffer *report, size_t *n_problems, ds4_error *error) {
+    return inspect(path, NULL, 0, report, n_problems, error);
+}
+
+ds4_status model_inspect_memory(const void *data, size_t n_bytes, const char *name, ds4_buffer *report,
+                                size_t *n_problems, ds4_error *error) {
+    return inspect(name, data, n_bytes, report, n_problems, error);
 }

@@ -130,5 +130,8 @@ ds4_status mtp_weights_read(const gguf_file *file, const hyperparameters *hparam
 /* The report of `ds4 inspect`: metadata, tensors, sizes by group, then every problem. Appends text to
  * report; *n_problems says how many were found. Fails only if the file cannot be read at all. */
 ds4_status model_inspect(const char *path, ds4_buffer *report, size_t *n_problems, ds4_error *error);
+/* The same for a model file in memory; name stands for the path. */
+ds4_status model_inspect_memory(const void *data, size_t n_bytes, const char *name, ds4_buffer *report,
+                                size_t *n_problems, ds4_error *error);
 
 #endif

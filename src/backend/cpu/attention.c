@@ -95,7 +95,7 @@ static struct visible visible_to(const struct attend_task *task, size_t t) {
     v.memory = &v.span->memory[task->w->index];
     v.first_raw = position >= hparams->window ? position - hparams->window + 1 : 0;
     v.n_raw = v.n = (size_t)(position - v.first_raw + 1);
-    if (!task->w->ratio) return v;
+    if (!task->w->ratio || b->backend->no_compressed_rows) return v;
     if (task->n_selected[t] < 0) {
         v.n += (size_t)((position + 1) / task->w->ratio);
     } else {

@@ -1,0 +1,44 @@
+#include "cli/nano.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* The assembler copies the file: no C compiler could take an array of this size in reasonable time. The section
+ * is read-only and the start aligned to the largest page of the supported systems. NANO_FILE is the path. */
+#ifdef __APPLE__
+#define READ_ONLY_SECTION "__TEXT,__const"
+#else
+#define READ_ONLY_SECTION ".rodata.ds4_nano,\"a\""
+#endif
+__asm__(".pushsection " READ_ONLY_SECTION "\n"
+        ".balign 16384\n"
+        ".globl ds4_nano_file\n"
+        "ds4_nano_file:\n"
+        ".incbin \"" NANO_FILE "\"\n"
+        "1:\n"
+        ".balign 8\n"
+        ".globl ds4_nano_file_bytes\n"
+        "ds4_nano_file_bytes:\n"
+        ".quad 1b - ds4_nano_file\n"
+        ".popsection\n");
+
+/* Named here, because Mach-O would put an underscore in front. */
+#define DEFINED_ABOVE(name) __asm__(name) __attribute__((visibility("hidden")))
+extern const uint8_t file[] DEFINED_ABOVE("ds4_nano_file");
+extern const uint64_t file_bytes DEFINED_ABOVE("ds4_nano_file_bytes");
+
+const void *nano_data(size_t *n_bytes) {
+    *n_bytes = (size_t)file_bytes;
+    return file;
+}
+
+bool nano_is_meant(const char *name) {
+    return !name || (strcmp(name, "nano") == 0 && access(name, F_OK) != 0);
+}
+
+ds4_status nano_or_file_open(const char *name, ds4_model_parts parts, ds4_model **model, ds4_error *error) {
+    if (!nano_is_meant(name)) return ds4_model_open(name, parts, model, error);
+    size_t n_bytes;
+    const void *data = nano_data(&n_bytes);
+    return ds4_model_open_memory(data, n_bytes, NANO_NAME, parts, model, error);
+}

@@ -1,0 +1,2159 @@
+"""Questions about ds4 itself: each fact has one answer and many ways to ask for it.
+
+In the phrasings below "@" stands for the program (ds4, "this program", ...) and "#" for the small model (ds4-nano,
+"the small model", ...); where the name is written out it is not replaced.
+"""
+import re
+
+from .common import Turn
+from .phrasing import vary
+
+PROGRAM = ("ds4", "ds4", "ds4", "ds4", "ds4", "DS4", "this program", "the program", "the ds4 engine", "the ds4 program",
+           "this software", "this engine")
+NANO = ("ds4-nano", "ds4-nano", "ds4-nano", "ds4 nano", "the small model", "the nano model", "the demo model",
+        "the model ds4-nano", "the small ds4 model", "the bundled model")
+
+# (topic, answer, phrasings)
+FACTS = [
+    # ---- the program -------------------------------------------------------------------------------------------
+    ("what ds4 is", "ds4 is a C11 program that runs DeepSeek V4 models from a GGUF file on your own machine.", """
+What is ds4?
+What exactly is ds4?
+What is this program?
+What is @ about?
+What does @ do?
+What is @ for?
+What is the purpose of @?
+Explain what ds4 is.
+Describe ds4 in one sentence.
+Tell me about ds4.
+Tell me what @ is.
+What kind of program is ds4?
+ds4?
+What do people use @ for?
+Give me a short description of ds4.
+What can I do with ds4?
+Introduce ds4.
+"""),
+    ("who ds4 is for",
+     "ds4 is for people who want to run DeepSeek V4 on their own machine and to read how it works.", """
+Who is @ for?
+Who should use @?
+For whom is @ made?
+Who is the audience of @?
+What kind of people use @?
+Who would want to use @?
+Is @ for me?
+Who are the users of @?
+Target users of ds4?
+Who uses @?
+"""),
+    ("the licence of ds4", "ds4 is free software under the MIT licence.", """
+What licence does @ use?
+What is the licence of @?
+Under which licence is @ released?
+Which licence does @ have?
+Is @ open source?
+Is @ free software?
+How is @ licensed?
+ds4 licence?
+Can I use @ in my own product?
+May I use @ at work?
+What are the licence terms of @?
+Does @ have an open source licence?
+Is @ free?
+Does @ cost anything?
+Is it allowed to copy and change @?
+"""),
+    ("the language of ds4", "ds4 is written in C, following the C11 standard.", """
+What language is @ written in?
+In which programming language is @ written?
+What programming language does @ use?
+Which language is used for @?
+Is @ written in C++?
+Is @ written in C?
+Is @ written in Rust?
+Which C standard does @ follow?
+Which version of C does @ use?
+ds4 programming language?
+What is @ coded in?
+What is @ implemented in?
+Which language do I need to know to change @?
+"""),
+    ("whether ds4 needs Python", "ds4 needs no Python at run time.", """
+Does @ need Python?
+Do I need Python to run @?
+Is Python required for @?
+Must I install Python for @?
+Does @ use Python at run time?
+Is there any Python in @?
+Can I run @ without Python?
+Does @ depend on Python?
+Is @ a Python program?
+python needed?
+Is PyTorch needed to run @?
+Do I need pip for @?
+"""),
+    ("the version of ds4", "This is ds4 version 0.1.0.", """
+What version of ds4 is this?
+Which version of @ is this?
+What is the version of @?
+What is the current version of @?
+Which ds4 version do I have?
+ds4 version?
+What is the version number of @?
+How old is this version of @?
+Which release of @ is this?
+What release of ds4 am I using?
+"""),
+    ("the authors of ds4", "ds4 is made by the ds4 authors.", """
+Who made @?
+Who wrote @?
+Who created @?
+Who develops @?
+Who are the authors of @?
+Who is the author of @?
+Who is behind @?
+Who built @?
+Who holds the copyright of @?
+Who owns @?
+"""),
+    ("the model that ds4 runs", "ds4 runs DeepSeek V4 Flash and other models of the DeepSeek V4 architecture.", """
+Which model does @ run?
+What model does @ run?
+Which models can @ run?
+Which models does @ support?
+What models are supported by @?
+What models work with @?
+Which language model is @ made for?
+Which model is @ built for?
+What model family does @ support?
+Which architecture does @ support?
+Supported models of ds4?
+What LLM does @ run?
+Does @ run DeepSeek?
+"""),
+    ("other model families", "No, ds4 runs only models of the DeepSeek V4 architecture.", """
+Can @ run Llama?
+Can @ run Llama models?
+Does @ support Qwen?
+Can I use Mistral with @?
+Does @ run any GGUF model?
+Can @ run other models than DeepSeek V4?
+Does @ support Gemma?
+Will @ run GPT models?
+Can I load a Llama file in @?
+Does @ run models of other families?
+Can @ run DeepSeek V3?
+"""),
+    ("images", "No, ds4 works with text only.", """
+Can @ read images?
+Does @ support images?
+Can @ process pictures?
+Can @ make pictures?
+Does @ understand audio?
+Can @ hear me speak?
+Is @ multimodal?
+Can @ look at a photo?
+Does @ work with video?
+Can I give @ an image?
+"""),
+    ("the size of DeepSeek V4 Flash", "DeepSeek V4 Flash has 284 billion parameters in total.", """
+How many parameters does DeepSeek V4 Flash have?
+How many parameters has V4 Flash?
+How big is DeepSeek V4 Flash?
+How large is DeepSeek V4 Flash?
+What is the total number of parameters of V4 Flash?
+What is the parameter count of DeepSeek V4 Flash?
+How many billion parameters does DeepSeek V4 Flash have?
+Total parameters of DeepSeek V4 Flash?
+How many weights are in DeepSeek V4 Flash?
+What is the size of V4 Flash in parameters?
+DeepSeek V4 Flash parameters?
+"""),
+    ("the active parameters", "DeepSeek V4 Flash uses 13 billion of its parameters for each token.", """
+How many active parameters does DeepSeek V4 Flash have?
+How many parameters are active per token?
+How many parameters are active in V4 Flash?
+How many parameters does V4 Flash use for each token?
+How many parameters work on one token?
+What is the number of active parameters?
+Active parameters of V4 Flash?
+How many billion parameters are active at once?
+How many of its parameters does DeepSeek V4 Flash use for a token?
+Are all parameters of V4 Flash used for every token?
+How much of V4 Flash is active?
+"""),
+    ("the context of DeepSeek V4 Flash", "DeepSeek V4 Flash has a context of one million tokens.", """
+What is the context length of DeepSeek V4 Flash?
+How long is the context of DeepSeek V4 Flash?
+How many tokens fit in the context of V4 Flash?
+How large is the context window of DeepSeek V4 Flash?
+What is the context size of V4 Flash?
+What is the longest context of DeepSeek V4 Flash?
+How many tokens can V4 Flash read at once?
+What is the maximum context of DeepSeek V4 Flash?
+How long can a prompt for DeepSeek V4 Flash be?
+V4 Flash context length?
+How much text can DeepSeek V4 Flash take?
+"""),
+    ("the file format", "ds4 loads models from GGUF files.", """
+What file format does @ use?
+Which file format does @ load?
+In what format are the model files?
+Which model file format does @ read?
+What kind of model files does @ need?
+What format must a model have for @?
+Does @ read safetensors?
+Can @ load safetensors files?
+Does @ use GGUF?
+What type of file is a ds4 model?
+Model file format of ds4?
+Which model files can @ open?
+"""),
+    ("what GGUF is", "GGUF is a file format that holds a model's metadata, vocabulary and weights in one file.", """
+What is GGUF?
+What is a GGUF file?
+What does a GGUF file contain?
+What is in a GGUF file?
+Explain GGUF.
+Explain the GGUF format.
+Tell me what GGUF is.
+What is GGUF good for?
+What is inside a GGUF model?
+Describe the GGUF format.
+"""),
+    ("the size of the q2 file", "The q2 file of DeepSeek V4 Flash has about 81 GiB, which is 87 GB.", """
+How big is the q2 file?
+How large is the q2 model file?
+How big is the q2 model?
+What is the size of the q2 file?
+How many gigabytes is q2?
+How many GB does the q2 file have?
+How much disk space does q2 need?
+How much space does the q2 file take?
+Size of q2?
+How big is the two-bit file?
+How many bytes is the q2 file?
+How much must I download for q2?
+"""),
+    ("the size of the q4 file", "The q4 file of DeepSeek V4 Flash has about 153 GiB, which is 165 GB.", """
+How big is the q4 file?
+How large is the q4 model file?
+How big is the q4 model?
+What is the size of the q4 file?
+How many gigabytes is q4?
+How many GB does the q4 file have?
+How much disk space does q4 need?
+How much space does the q4 file take?
+Size of q4?
+How big is the four-bit file?
+How many bytes is the q4 file?
+How much must I download for q4?
+"""),
+    ("the memory for q2", "A machine with 96 GB of memory or more is needed for the q2 file.", """
+How much memory does q2 need?
+How much RAM do I need for the q2 file?
+How much RAM does the q2 model need?
+What machine do I need for q2?
+Which machine can run the q2 file?
+Can I run q2 with 64 GB of memory?
+How much memory must my machine have for DeepSeek V4 Flash q2?
+Is 96 GB enough for q2?
+RAM for q2?
+How many GB of RAM for the q2 model?
+What hardware does the q2 file need?
+Will q2 run on my laptop?
+"""),
+    ("the kinds of files", "The published files of DeepSeek V4 Flash are q2, q4 and mixed ones of both.", """
+Which files of DeepSeek V4 Flash can @ load?
+Which model files are published?
+Which quantised files are there?
+What quantisations of V4 Flash are there?
+Which sizes of DeepSeek V4 Flash exist?
+What variants of the model file are there?
+Which versions of the V4 Flash file are published?
+What are the names of the published files?
+Are there other files than q2?
+Which quantised versions does @ load?
+"""),
+    ("where the files come from",
+     "The files of DeepSeek V4 Flash are in the repository antirez/deepseek-v4-gguf on Hugging Face.", """
+Where can I get the model file?
+Where do I find the model files?
+Where can I download DeepSeek V4 Flash?
+Where do I get a GGUF of V4 Flash?
+Where do I get the big model?
+Where can I download the model?
+From where do I get DeepSeek V4 Flash for ds4?
+Which repository has the model files?
+In which repository are the q2 and q4 files?
+Where are the model files published?
+Download link of the model?
+Where is the real model?
+How do I get the model file?
+"""),
+    ("the tensor types", "ds4 reads F32, F16, BF16, Q4_0, Q8_0, Q2_K, Q4_K, Q5_K, Q6_K, IQ2_XXS and MXFP4 tensors.", """
+Which tensor types does @ support?
+Which quantisation formats does @ support?
+Which quantisation types can @ read?
+What block formats does @ know?
+What quant formats are supported by @?
+Which quants work with @?
+Which number formats can the weights have?
+Does @ support Q4_K?
+Does @ support MXFP4?
+Can @ read IQ2_XXS tensors?
+Supported quantisations?
+What data types can tensors have in @?
+"""),
+    ("the formats in the q2 file", "In the q2 file the experts are IQ2_XXS and Q2_K, and the attention is Q8_0.", """
+Which quantisation does the q2 file use?
+How is the q2 file quantised?
+Which formats are used in q2?
+What types do the experts have in the q2 file?
+What is quantised in q2?
+What is inside the q2 file?
+Which tensor types are in the q2 file?
+What does q2 mean?
+How are the experts stored in q2?
+What precision does q2 have?
+"""),
+    ("the formats in the q4 file", "In the q4 file the experts are Q4_K, and the attention is Q8_0.", """
+Which quantisation does the q4 file use?
+How is the q4 file quantised?
+Which formats are used in q4?
+What types do the experts have in the q4 file?
+What is quantised in q4?
+What is inside the q4 file?
+Which tensor types are in the q4 file?
+What does q4 mean?
+How are the experts stored in q4?
+What precision does q4 have?
+"""),
+    # ---- platforms ---------------------------------------------------------------------------------------------
+    ("the platforms of ds4", "ds4 is made for Linux and macOS.", """
+Which platforms does @ support?
+Which operating systems does @ run on?
+What operating systems are supported by @?
+On which systems does @ run?
+On what systems can I use @?
+Does @ run on Linux?
+Does @ work on Ubuntu?
+Which platforms can I use @ on?
+Platforms of ds4?
+Which OS do I need for @?
+What systems is @ made for?
+Does @ run on Debian?
+"""),
+    ("Windows", "No, there is no ds4 for Windows; it is made for Linux and macOS.", """
+Does @ run on Windows?
+Is there a Windows version of @?
+Can I use @ on Windows?
+Does @ work under Windows?
+Is Windows supported by @?
+Can I build @ on Windows?
+Is there an exe of @?
+Windows support?
+Can I install @ on my Windows PC?
+Does @ support Windows 11?
+"""),
+    ("ds4 on a Mac", "ds4 is written to build on macOS with Homebrew, but this has not yet been run on a Mac.", """
+Does @ run on a Mac?
+Does @ work on macOS?
+Can I use @ on my MacBook?
+Can I build @ on a Mac?
+How do I build @ on macOS?
+Is macOS supported by @?
+Has @ been tested on a Mac?
+Does @ work on Apple computers?
+What do I need to build @ on a Mac?
+Mac support?
+"""),
+    ("Apple Metal", "Apple Metal is the first GPU target of ds4, but the Metal backend is not there yet.", """
+Does @ support Apple Metal?
+Does @ use Metal?
+Is there a Metal backend?
+Does @ use the GPU of a Mac?
+Does @ run on the Apple GPU?
+Can @ use Metal?
+Which GPU will @ support first?
+What is the first GPU target of @?
+Is Metal supported?
+When will @ support Metal?
+Does @ run on Apple silicon GPUs?
+Metal support?
+"""),
+    ("NVIDIA", "Not yet: NVIDIA GPUs are planned for ds4 with the same kernels as Metal.", """
+Does @ support NVIDIA?
+Does @ run on NVIDIA GPUs?
+Does @ use CUDA?
+Is there a CUDA backend?
+Can @ use my NVIDIA card?
+Is CUDA supported?
+Will @ run on NVIDIA GPUs?
+Can I run @ on an H100?
+Can I use my GeForce with @?
+NVIDIA support?
+"""),
+    ("the CPU backend", "ds4 computes on the CPU today, in exact float32 arithmetic.", """
+Does @ run on the CPU?
+What does @ compute on?
+Does @ need a GPU?
+Do I need a GPU for @?
+Can I run @ without a graphics card?
+Which hardware does @ compute on today?
+Is the CPU enough for @?
+What does the CPU backend do?
+How precise is the CPU backend?
+In what precision does @ compute?
+Does @ work without a GPU?
+Which arithmetic does the CPU path use?
+"""),
+    ("the speed of ds4",
+     "The exact CPU path of ds4 is not fast; the fast CPU path and the GPU backends are still to come.", """
+Is @ fast?
+How fast is @?
+What is the speed of @?
+Why is @ slow?
+Why is the big model so slow in @?
+Is the CPU path fast?
+Will @ become faster?
+How many tokens per second does @ make?
+Speed of ds4?
+Is there a fast CPU path?
+When will @ be fast?
+"""),
+    # ---- building ----------------------------------------------------------------------------------------------
+    ("building ds4", "Run make; it builds build/ds4 and the library build/libds4.a.", """
+How do I build @?
+How can I compile @?
+How is @ built?
+How do I compile @?
+What is the command to build @?
+What do I type to build @?
+What does make do?
+What does make build?
+How do I make @?
+How do I install @?
+Build instructions for ds4?
+Explain how to build @.
+How do I get the binary?
+"""),
+    ("make demo", "make demo installs what is missing, builds ds4 and lets the small model answer a prompt.", """
+What does make demo do?
+What is make demo?
+What is make demo for?
+Explain make demo.
+What happens when I run make demo?
+How can I try @ quickly?
+What is the fastest way to try @?
+How do I try @?
+How do I see a demo of @?
+What is the quickest start?
+I am new, how do I start with @?
+How do I run the demo?
+"""),
+    ("make test", "make test installs what is missing, builds ds4 and runs all tests.", """
+What does make test do?
+What is make test?
+What is make test for?
+Explain make test.
+What happens when I run make test?
+How do I run the tests?
+How can I test @?
+Which command runs the tests?
+How do I start the test suite?
+How do I check that my build works?
+Command for the tests?
+"""),
+    ("how long the tests take", "All tests take about six minutes on two cores.", """
+How long do the tests take?
+How long does make test take?
+How many minutes do the tests run?
+How much time do the tests need?
+Are the tests slow?
+How long must I wait for the tests?
+Is make test fast?
+When are the tests finished?
+What is the run time of the tests?
+How long does the test suite run?
+"""),
+    ("make deps", "make deps installs the libraries that ds4 needs, with apt or Homebrew.", """
+What does make deps do?
+What is make deps?
+What is make deps for?
+Explain make deps.
+What happens when I run make deps?
+How do I install the libraries?
+How do I install the dependencies?
+Which command installs the dependencies of @?
+A library is missing, what do I do?
+How do I get the packages that @ needs?
+Command to install dependencies?
+"""),
+    ("make fuzz", "make fuzz runs each fuzz target for two minutes; it needs clang.", """
+What does make fuzz do?
+What is make fuzz?
+What is make fuzz for?
+Explain make fuzz.
+How do I fuzz @?
+How do I run the fuzz tests?
+Which command runs the fuzzers?
+What happens when I run make fuzz?
+How long does make fuzz run?
+Does fuzzing need clang?
+"""),
+    ("what is fuzzed", "The fuzz targets are GGUF files, the tokenizer, prompts and answers.", """
+What is fuzzed in @?
+Which parts of @ are fuzzed?
+What are the fuzz targets?
+Which fuzz targets are there?
+Which fuzzers exist?
+What do the fuzzers test?
+List the fuzz targets.
+Is the GGUF reader fuzzed?
+How many fuzz targets are there?
+"""),
+    ("sanitizers", "make SAN=address,undefined test runs the tests under sanitizers.", """
+How do I run the tests under sanitizers?
+How do I use sanitizers with @?
+How can I run the tests with the address sanitizer?
+What is SAN in the Makefile?
+What does SAN=address,undefined do?
+How do I turn on sanitizers?
+Which make variable turns on sanitizers?
+How do I find memory errors in @?
+Is there a sanitizer build?
+How do I run the tests with the thread sanitizer?
+"""),
+    ("make clean", "make clean removes the build folders.", """
+What does make clean do?
+What is make clean?
+How do I remove the build files?
+How do I delete the build folder?
+How do I clean up?
+Which command removes what was built?
+How do I start the build from scratch?
+Explain make clean.
+"""),
+    ("another compiler", "make CC=clang builds ds4 with another compiler, here clang.", """
+How do I build @ with clang?
+How do I use another compiler?
+How can I choose the compiler?
+How do I build with a different compiler?
+Can I compile @ with clang?
+Does @ build with clang?
+What does make CC=clang do?
+Which make variable sets the compiler?
+How do I set the compiler for @?
+"""),
+    ("verbose builds", "make V=1 shows the full commands of the build.", """
+How do I see the commands that make runs?
+How do I get a verbose build?
+What does make V=1 do?
+What is V=1 in make?
+How can I see the compiler commands?
+Show the full build commands, how?
+Which make variable shows the commands?
+Why does make hide the commands?
+How do I make the build verbose?
+"""),
+    ("what the build needs", "Building ds4 needs git, make and a C compiler; make deps brings the libraries.", """
+What do I need to build @?
+What is needed to build @?
+Which tools does the build need?
+What are the requirements of the build?
+Which compiler do I need for @?
+What must be installed before I build @?
+Build requirements?
+Do I need cmake for @?
+Does @ use cmake?
+Which build tools are needed?
+"""),
+    ("the place of the binary", "The program is build/ds4 after make.", """
+Where is the binary of @?
+Where is the ds4 program after make?
+Where does make put ds4?
+Where can I find the built program?
+Where is the executable?
+In which folder is the ds4 binary?
+What is the path of the program?
+Where do I find ds4 after building?
+What file do I run after make?
+"""),
+    ("the libraries of ds4", "ds4 uses PCRE2, Jansson, libedit and xxHash, and cmocka for the tests.", """
+Which libraries does @ use?
+What libraries does @ need?
+What are the dependencies of @?
+Which dependencies does @ have?
+What does @ depend on?
+Which packages does @ need?
+List the libraries of @.
+On which libraries does @ depend?
+Dependencies?
+What third-party code does @ use?
+Which external libraries are used?
+"""),
+    ("PCRE2", "ds4 uses PCRE2 for the regular expressions of the tokenizer.", """
+What is PCRE2 used for?
+Why does @ need PCRE2?
+What does @ do with PCRE2?
+Which library handles regular expressions in @?
+Why PCRE2?
+Where does @ use regular expressions?
+What library does the tokenizer use?
+Which regex library does @ use?
+"""),
+    ("Jansson", "ds4 uses Jansson to read and write JSON.", """
+What is Jansson used for?
+Why does @ need Jansson?
+What does @ do with Jansson?
+Which library handles JSON in @?
+Why Jansson?
+Which JSON library does @ use?
+How does @ parse JSON?
+What library reads JSON?
+"""),
+    ("libedit", "ds4 uses libedit for line editing and history in the chat.", """
+What is libedit used for?
+Why does @ need libedit?
+What does @ do with libedit?
+Which library does the line editing?
+Why libedit?
+Does @ use readline?
+Which line editor does @ use?
+What library edits the lines in the chat?
+"""),
+    ("xxHash", "ds4 uses xxHash for fast hashing.", """
+What is xxHash used for?
+Why does @ need xxHash?
+What does @ do with xxHash?
+Which library does the hashing?
+Why xxHash?
+Which hash library does @ use?
+What hash function does @ use?
+How does @ hash data?
+"""),
+    ("cmocka", "cmocka is the test framework of ds4; only the tests need it.", """
+What is cmocka used for?
+Why does @ need cmocka?
+What does @ do with cmocka?
+Which test framework does @ use?
+Why cmocka?
+What framework are the tests written with?
+Is cmocka needed to run @?
+What library do the tests use?
+"""),
+    ("vendored code", "Nothing is vendored in ds4; all libraries come from the system's packages.", """
+Is anything vendored in @?
+Does @ vendor its libraries?
+Are the libraries in the repository?
+Is there third-party code in the repository of @?
+Does @ bundle other libraries?
+Where do the libraries of @ come from?
+Is any foreign code copied into @?
+Vendored code?
+Does @ contain copies of other projects?
+"""),
+    ("the header of the library", "include/ds4.h is the only header that a program needs to embed ds4.", """
+Which header does a program include to use @?
+What is the public header of @?
+How do I embed @ in my program?
+Can I use @ as a library?
+Is there a C API?
+Where is the API of @ documented?
+Which header has the public API?
+Does @ have a C API?
+What is include/ds4.h?
+Which file do I include to use libds4?
+How do I use @ from my own C program?
+"""),
+    ("the library", "The library is build/libds4.a; it never prints and never exits.", """
+What is libds4.a?
+Where is the library of @?
+Which library file does make build?
+Does the ds4 library print anything?
+Does the library ever exit the process?
+What is the name of the library?
+What is the static library of @ called?
+Can the library end my program?
+Is there a static library?
+"""),
+    # ---- commands ----------------------------------------------------------------------------------------------
+    ("the commands of ds4",
+     "The commands are ds4 itself for answers and chat, and inspect, tokenize, render, logits and score.", """
+Which commands does @ have?
+What commands are there?
+List the commands of ds4.
+What subcommands does ds4 have?
+Which subcommands are there?
+What can the ds4 command line do?
+Name all commands of ds4.
+Show me the commands.
+Commands?
+What are the ds4 commands?
+Give me a list of all commands.
+"""),
+    ("ds4 -p", 'ds4 -p "TEXT" answers one prompt and exits.', """
+What does ds4 -p do?
+What is the option -p?
+What is -p for?
+What does -p mean?
+How do I ask one question and exit?
+How do I get one answer on the command line?
+How do I give a prompt on the command line?
+How do I pass a prompt to ds4?
+What does --prompt do?
+How can I ask @ something from the shell?
+How do I use @ without the chat?
+Which option takes the prompt?
+"""),
+    ("prompts from standard input", "ds4 -p - reads the prompt from standard input.", """
+How do I read the prompt from standard input?
+What does ds4 -p - do?
+How do I pipe a prompt into ds4?
+Can @ read the prompt from a pipe?
+How do I give a file as the prompt?
+How do I send text to ds4 through a pipe?
+Does @ read standard input?
+Can the prompt come from stdin?
+How can I feed a long prompt to ds4?
+What does -p with a dash mean?
+"""),
+    ("starting the chat", "Run ds4 without -p on a terminal to start the chat.", """
+How do I start the chat?
+How do I chat with the model?
+How can I talk to the model?
+Which command starts a chat?
+How do I start a conversation?
+What happens when I run ds4 without arguments?
+How do I use @ interactively?
+Is there a chat mode?
+How do I open the chat?
+What does ds4 do without -p?
+How do I get an interactive session?
+"""),
+    ("ds4 inspect", "ds4 inspect MODEL prints metadata, tensors and sizes of a file, and what is wrong with it.", """
+What does ds4 inspect do?
+What is ds4 inspect?
+What is inspect for?
+How do I see what is in a model file?
+How do I check a model file?
+Which command shows the metadata of a file?
+How do I look into a GGUF file?
+How can I find out whether a model file is broken?
+How do I list the tensors of a file?
+Explain ds4 inspect.
+What does the inspect command print?
+Which command tells me what is wrong with a file?
+"""),
+    ("ds4 tokenize", "ds4 tokenize turns standard input into token ids, one per line.", """
+What does ds4 tokenize do?
+What is ds4 tokenize?
+What is tokenize for?
+How do I turn text into tokens?
+How do I see the tokens of a text?
+How do I count the tokens of a text?
+Which command makes tokens from text?
+How do I get token ids?
+Explain ds4 tokenize.
+What does the tokenize command print?
+How can I tokenize a file?
+"""),
+    ("tokenize --decode", "ds4 tokenize --decode turns token ids back into text.", """
+What does tokenize --decode do?
+What does --decode do?
+How do I turn token ids into text?
+How do I decode tokens?
+How can I get text from token ids?
+Which option decodes tokens?
+What is --decode for?
+How do I see which text a token id means?
+How do I go from tokens back to text?
+"""),
+    ("tokenize --special", "With --special the strings of control tokens become control tokens.", """
+What does tokenize --special do?
+What does --special do?
+What is --special for?
+How do I tokenize control tokens?
+Which option turns control strings into control tokens?
+What does the option --special mean?
+How can I get control tokens from text?
+What changes with --special?
+Explain --special.
+"""),
+    ("ds4 render", "ds4 render turns a chat request in JSON into the exact prompt text.", """
+What does ds4 render do?
+What is ds4 render?
+What is render for?
+How do I see the exact prompt of a request?
+How do I turn a JSON request into a prompt?
+Which command shows the prompt text?
+How can I see what the model really gets?
+Explain ds4 render.
+What does the render command print?
+Which command applies the chat template?
+How do I apply the chat template?
+"""),
+    ("render --tokens", "ds4 render --tokens prints the token ids of the prompt, one per line.", """
+What does render --tokens do?
+What is render --tokens for?
+How do I get the tokens of a rendered prompt?
+How do I see the token ids of a chat request?
+Which option makes render print tokens?
+Can render print token ids?
+Explain ds4 render --tokens.
+How do I tokenize a chat request?
+"""),
+    ("ds4 logits", "ds4 logits evaluates a list of tokens and writes the logits to a file.", """
+What does ds4 logits do?
+What is ds4 logits?
+What is the logits command for?
+How do I get the logits of a prompt?
+How do I write logits to a file?
+Which command gives me raw logits?
+How can I see the raw numbers of the model?
+Explain ds4 logits.
+What does the logits command write?
+Which command evaluates a list of tokens?
+"""),
+    ("the files of ds4 logits",
+     "ds4 logits reads tokens as little-endian int32 and writes logits as little-endian float32.", """
+What format do the files of ds4 logits have?
+What is the format of the logits file?
+In which format does ds4 logits write?
+What must the token file for ds4 logits look like?
+Which number format does the --out file have?
+What do --tokens and --out mean for ds4 logits?
+What byte order do the logits have?
+Are the logits float32?
+How do I read the output of ds4 logits?
+"""),
+    ("logits --positions",
+     "--positions all writes a row of logits for each token, --positions last only for the last one.", """
+What does --positions do?
+What is --positions for?
+Which values can --positions have?
+How do I get only the logits of the last token?
+How do I get logits for every position?
+What does --positions last mean?
+What does --positions all mean?
+Explain --positions.
+"""),
+    ("logits --chunk",
+     "--chunk N sets how many tokens are evaluated in one pass over the weights; the default is 512.", """
+What does --chunk do?
+What is --chunk for?
+How many tokens are evaluated in one pass?
+What is the default of --chunk?
+How do I change the chunk size?
+What is the default chunk size?
+What does the option --chunk mean?
+Explain --chunk.
+Which option sets the tokens per pass?
+"""),
+    ("logits --exact", "--exact asks for float arithmetic throughout; the cpu backend always computes that way.", """
+What does --exact do?
+What is --exact for?
+What does the option --exact mean?
+How do I get exact arithmetic?
+Explain --exact.
+Do I need --exact on the CPU?
+Which option asks for float arithmetic?
+What changes with --exact?
+"""),
+    ("ds4 score", "ds4 score tells how well the model predicts a text.", """
+What does ds4 score do?
+What is ds4 score?
+What is score for?
+How do I measure perplexity?
+How do I compute the perplexity of a text?
+Which command measures how well the model predicts a text?
+How can I test the quality of a model?
+Explain ds4 score.
+What is the score command?
+How do I compare two model files by quality?
+"""),
+    ("the output of ds4 score", "ds4 score prints three lines: tokens, nll_per_token and perplexity.", """
+What does ds4 score print?
+What is the output of ds4 score?
+Which lines does ds4 score print?
+How many lines does ds4 score print?
+Which numbers does ds4 score give?
+What do I see when I run ds4 score?
+What are the results of ds4 score?
+What is nll_per_token?
+How do I read the output of ds4 score?
+"""),
+    ("the window of ds4 score",
+     "ds4 score cuts a long text into windows of 4096 tokens, if --ctx says nothing else.", """
+What is the window of ds4 score?
+How long are the windows of ds4 score?
+What is the default window for ds4 score?
+What does --ctx mean for ds4 score?
+How does ds4 score handle long texts?
+Does ds4 score cut long texts?
+What is the window size of score?
+How are long texts scored?
+"""),
+    ("help on the command line", "ds4 --help and ds4 COMMAND --help list the options.", """
+How do I get help on the command line?
+What does ds4 --help do?
+What does --help print?
+How do I see the options of a command?
+How do I list all options?
+Where do I find the options?
+Is there a help option?
+How can I see what options a command takes?
+Which option shows the help?
+What options are there?
+"""),
+    ("printing the version", "ds4 --version prints the version.", """
+How do I see which version I have?
+How do I print the version?
+What does ds4 --version do?
+What does --version print?
+Which option shows the version?
+How can I find out the version of @?
+How do I get the version number?
+Command for the version?
+"""),
+    ("links named ds4-COMMAND", "A link named ds4-COMMAND runs that command.", """
+What does a link named ds4-COMMAND do?
+What happens if I make a link called ds4-inspect?
+Can I call ds4 through a link?
+What does a link named ds4-tokenize do?
+How do I make a shortcut for a ds4 command?
+What are links named ds4-score for?
+Can I have a separate name for each command?
+What if ds4 is called through a link?
+"""),
+    # ---- options -----------------------------------------------------------------------------------------------
+    ("the option -m", "-m FILE, or --model FILE, names the model file.", """
+What does -m do?
+What is the option -m?
+What is -m for?
+What does --model do?
+How do I choose the model?
+How do I load another model?
+How do I tell ds4 which model to use?
+Which option sets the model file?
+How do I select a model file?
+How do I use a different model?
+What does ds4 -m mean?
+"""),
+    ("ds4 without -m",
+     "Without -m, ds4 uses the file that DS4_MODEL names, else the built-in model ds4-nano.", """
+Which model is used without -m?
+What happens without -m?
+What model does ds4 use by default?
+What is the default model?
+Do I have to give -m?
+Which model answers if I give none?
+What if I do not name a model?
+Which file does ds4 load when there is no -m?
+Must I always type -m?
+What is the default of -m?
+"""),
+    ("the option --system", "--system TEXT sets the system text; an empty text means none.", """
+What does --system do?
+What is the option --system?
+What is --system for?
+How do I set the system prompt?
+How do I change the system text?
+How do I set a system message?
+Which option sets the system prompt?
+How do I run without a system prompt?
+Can I change the system prompt?
+How do I turn the system text off?
+How do I give the model instructions for the whole conversation?
+"""),
+    ("the default system text", 'The default system text is "You are a helpful assistant".', """
+What is the default system text?
+What is the default system prompt?
+Which system prompt does @ use?
+What system message is used by default?
+What does the model get as system text if I set none?
+Is there a default system prompt?
+What is the default of --system?
+What is the standard system prompt of @?
+Default system prompt?
+"""),
+    ("the option --think", "--think off, high or max sets the reasoning effort; the default is high.", """
+What does --think do?
+What is the option --think?
+What is --think for?
+Which values can --think have?
+What is the default of --think?
+How do I set the reasoning effort?
+How do I turn off thinking on the command line?
+Which option turns reasoning off?
+How do I disable reasoning with an option?
+How do I start ds4 without thinking?
+Which option sets the thinking mode?
+What is the default reasoning effort?
+"""),
+    ("--think max", "--think max needs a context of at least 393216 tokens; with fewer it becomes high.", """
+What does --think max need?
+How much context does --think max need?
+Why does max become high?
+When does max become high?
+What is needed for the reasoning effort max?
+How do I use the highest reasoning effort?
+Why does --think max not work?
+How many tokens of context does max thinking need?
+What happens with --think max in a small context?
+"""),
+    ("the option --ctx", "-c N, or --ctx N, sets the context in tokens; the default is 32768.", """
+What does --ctx do?
+What is the option --ctx?
+What is --ctx for?
+What is the default of --ctx?
+How do I set the context size?
+How do I get a longer context?
+Which option sets the context?
+What is the default context of @?
+How long is the context by default?
+What does -c do?
+How many tokens of context does @ use by default?
+How do I make the context larger?
+"""),
+    ("the option -n", "-n N limits the tokens of an answer, reasoning included.", """
+What does -n do?
+What is the option -n?
+What is -n for?
+How do I limit the length of an answer?
+How do I get shorter answers?
+Which option limits the answer?
+How can I stop the answer after 100 tokens?
+What is the maximum number of tokens of an answer?
+Does -n count the reasoning?
+How do I set the number of tokens to generate?
+How do I restrict the output length?
+"""),
+    ("the default of -n", "Without -n an answer may go on until the context is full.", """
+What is the default of -n?
+How long can an answer be without -n?
+What happens without -n?
+When does an answer stop without -n?
+Is there a limit on answers by default?
+How long are answers by default?
+Is the length of an answer limited by default?
+What if I do not give -n?
+"""),
+    ("the option --temp", "--temp X sets the sampling temperature, from 0 to 100; the default is 1.", """
+What does --temp do?
+What is the option --temp?
+What is --temp for?
+What is the default of --temp?
+What is the default temperature?
+How do I set the temperature?
+Which option sets the temperature?
+What values can --temp have?
+How do I change the sampling temperature?
+How do I make answers more random?
+What temperature does @ use?
+"""),
+    ("temperature 0", "--temp 0 always takes the most likely token.", """
+What does temperature 0 do?
+What does --temp 0 mean?
+What happens at temperature 0?
+How do I get greedy decoding?
+How do I always get the most likely token?
+How do I turn off randomness?
+How do I get deterministic answers?
+Which temperature means greedy?
+What is --temp 0 for?
+How do I make sampling greedy?
+How do I get no randomness at all?
+"""),
+    ("the option --top-p",
+     "--top-p X draws only from the most likely tokens that together have probability X; the default is 1.", """
+What does --top-p do?
+What is the option --top-p?
+What is --top-p for?
+What is the default of --top-p?
+How do I set top-p?
+Explain top-p.
+What is nucleus sampling in @?
+Which option does nucleus sampling?
+What does top p mean?
+What is top-p sampling?
+"""),
+    ("the option --top-k", "--top-k N draws only from the N most likely tokens; the default 0 means all.", """
+What does --top-k do?
+What is the option --top-k?
+What is --top-k for?
+What is the default of --top-k?
+How do I set top-k?
+Explain top-k.
+How do I draw from the 40 most likely tokens only?
+What does --top-k 0 mean?
+What does top k mean?
+What is top-k sampling?
+"""),
+    ("the option --min-p",
+     "--min-p X drops tokens less likely than X times the most likely one; the default is 0.05.", """
+What does --min-p do?
+What is the option --min-p?
+What is --min-p for?
+What is the default of --min-p?
+How do I set min-p?
+Explain min-p.
+How do I drop unlikely tokens?
+Which option drops very unlikely tokens?
+What does min p mean?
+What is min-p sampling?
+"""),
+    ("the option --seed", "--seed N makes the random draws repeatable; by default each run has another seed.", """
+What does --seed do?
+What is the option --seed?
+What is --seed for?
+What is the default of --seed?
+How do I get the same answer again?
+How do I make an answer repeatable?
+How do I set the random seed?
+Which option sets the seed?
+Why do I get another answer each time?
+How can I repeat a random answer?
+What seed does @ use?
+"""),
+    ("the option --threads",
+     "-t N, or --threads N, sets the number of CPU threads; the default is one per processor.", """
+What does --threads do?
+What is the option --threads?
+What is --threads for?
+What is the default of --threads?
+How many threads does @ use?
+How do I set the number of threads?
+Which option sets the threads?
+What does -t do?
+How do I use fewer cores?
+How can I limit @ to two cores?
+How many CPU threads are used by default?
+Does @ use all cores?
+"""),
+    ("the option --backend", "--backend NAME chooses what computes; this build has only cpu.", """
+What does --backend do?
+What is the option --backend?
+What is --backend for?
+Which backends are there?
+Which backends does this build have?
+How do I choose the backend?
+What values can --backend have?
+What is a backend?
+Which backend does @ use?
+What is the default of --backend?
+How do I select what computes?
+"""),
+    ("how options are written", "Options are written --name VALUE or --name=VALUE; the last one of a kind counts.", """
+How do I write options?
+How are options written?
+What is the syntax of options?
+Can I write --name=VALUE?
+What if I give an option twice?
+Which one counts if an option is given twice?
+How do I pass a value to an option?
+What is the form of the options of ds4?
+Do options take an equals sign?
+"""),
+    # ---- chat --------------------------------------------------------------------------------------------------
+    ("the chat commands",
+     "The chat commands are /help, /think, /nothink, /think-max, /ctx, /read, /reset and /quit.", """
+Which commands are there in the chat?
+What commands does the chat have?
+List the chat commands.
+Which slash commands are there?
+What are the slash commands?
+What can I type in the chat besides questions?
+Name the chat commands.
+Which commands can I use while chatting?
+Chat commands?
+Show me all slash commands.
+"""),
+    ("/help", "/help lists the commands of the chat.", """
+What does /help do?
+What is /help?
+What is /help for?
+How do I get help in the chat?
+How do I see the chat commands?
+Which command lists the chat commands?
+Is there help in the chat?
+Explain /help.
+What happens if I type /help?
+"""),
+    ("/think", "/think turns reasoning on from now on in the chat.", """
+What does /think do?
+What is /think?
+What is /think for?
+How do I turn thinking on in the chat?
+How do I switch reasoning on in the chat?
+Which chat command turns reasoning on?
+How do I make you think?
+Explain /think.
+How do I enable thinking while chatting?
+What happens if I type /think?
+"""),
+    ("/nothink", "/nothink turns reasoning off from now on in the chat.", """
+What does /nothink do?
+What is /nothink?
+What is /nothink for?
+How do I turn thinking off in the chat?
+How do I switch reasoning off in the chat?
+Which chat command turns reasoning off?
+How do I stop you from thinking?
+Explain /nothink.
+How do I disable thinking while chatting?
+What happens if I type /nothink?
+How do I get answers without reasoning in the chat?
+"""),
+    ("/think-max", "/think-max sets the highest reasoning effort from now on in the chat.", """
+What does /think-max do?
+What is /think-max?
+What is /think-max for?
+How do I get the highest reasoning effort in the chat?
+Which chat command sets the most reasoning?
+Explain /think-max.
+What happens if I type /think-max?
+How do I make you think as much as possible?
+Which command sets maximum thinking in the chat?
+"""),
+    ("/ctx", "/ctx shows how much of the context is used, and /ctx N sets its size.", """
+What does /ctx do?
+What is /ctx?
+What is /ctx for?
+How do I see how much context is used?
+How full is my context?
+How do I change the context size in the chat?
+Which chat command shows the context?
+How many tokens have I used?
+How do I resize the context while chatting?
+Explain /ctx.
+What happens if I type /ctx?
+How much context is left in the chat?
+"""),
+    ("/read", "/read FILE sends what is in the file as your message.", """
+What does /read do?
+What is /read?
+What is /read for?
+How do I send a file in the chat?
+How do I put a file into the chat?
+How do I let you read a file?
+Which chat command reads a file?
+Can I load a text file into the conversation?
+How can I ask about a file in the chat?
+Explain /read.
+What happens if I type /read?
+"""),
+    ("/reset", "/reset begins a new conversation.", """
+What does /reset do?
+What is /reset?
+What is /reset for?
+How do I start a new conversation?
+How do I begin again in the chat?
+How do I clear the conversation?
+How do I make you forget everything?
+Which chat command starts over?
+How do I delete the conversation?
+Explain /reset.
+What happens if I type /reset?
+"""),
+    ("/quit", "/quit or Ctrl-D leaves the chat.", """
+What does /quit do?
+What is /quit?
+What is /quit for?
+How do I leave the chat?
+How do I quit?
+How do I exit the chat?
+How do I end the chat?
+How do I get out of here?
+What does Ctrl-D do?
+Which chat command ends the program?
+How do I close @?
+Explain /quit.
+How do I stop the program?
+"""),
+    ("Ctrl-C", "In the chat Ctrl-C ends an answer, or drops the line that you are editing.", """
+What does Ctrl-C do?
+What happens when I press Ctrl-C?
+How do I stop an answer?
+How do I interrupt the model?
+How can I stop you while you are talking?
+How do I cancel an answer?
+What does control C do?
+Which key stops the answer?
+The answer is too long, how do I stop it?
+How do I abort generation?
+"""),
+    ("the history file", "The chat keeps its line history in ~/.ds4_history, which only you can read.", """
+Where is the chat history?
+Where is the history file?
+What is the history file called?
+Where are my chat lines kept?
+Where does @ store the history?
+What is ~/.ds4_history?
+Does @ save what I type?
+Who can read the history file?
+Is the history private?
+Where does the chat save its history?
+Does the chat have a history?
+"""),
+    ("long lines in the chat", "A line that ends with a backslash goes on in the next one.", """
+How do I type several lines in the chat?
+How do I write a message with more than one line?
+How do I continue a line in the chat?
+What does a backslash at the end of a line do?
+Can I type multi-line messages?
+How do I enter a line break in the chat?
+How do I split a long message over lines?
+What does a line ending with a backslash mean?
+"""),
+    ("lines that begin with a space", "A line that begins with a space is never a command.", """
+How do I type a line that begins with a slash?
+What does a space at the start of a line do?
+How do I send text that looks like a command?
+How do I write a slash at the start of a message?
+What if my message starts with a slash?
+How do I say /help to the model?
+What does a leading space mean in the chat?
+Can a line with a leading space be a command?
+"""),
+    ("the progress bar", "The progress bar and the speeds go to standard error, only if it is a terminal.", """
+Where does the progress bar go?
+Where are the speeds printed?
+Does @ show a progress bar?
+Where do I see the speed?
+Is the progress bar part of the output?
+Why do I see no progress bar?
+When is the progress bar shown?
+Does the progress bar get into my file?
+"""),
+    ("where the answer goes", "The answer goes to standard output.", """
+Where does the answer go?
+Where is the answer printed?
+How do I save the answer to a file?
+Is the answer on standard output?
+Can I redirect the answer?
+To which stream does @ write the answer?
+Which stream has the answer?
+Where does @ print its answers?
+"""),
+    ("where the reasoning goes", "On a terminal the reasoning is shown before the answer, in grey.", """
+Where is the reasoning shown?
+How is the reasoning displayed?
+What is the grey text?
+Why is some text grey?
+Can I see the reasoning?
+Where do I see what the model thinks?
+How does the chat show thinking?
+What does the grey text mean?
+In which colour is the reasoning?
+"""),
+    ("a full context", "If the context is full before the answer ends, a note says so and the exit status is 0.", """
+What happens when the context is full?
+What if the context is full before the answer ends?
+What happens if an answer does not fit into the context?
+What does @ do when the context runs out?
+Why did the answer stop in the middle?
+What happens at the end of the context?
+Is a full context an error?
+Full context, what now?
+"""),
+    ("text encoding", "Texts for ds4 must be UTF-8.", """
+Which encoding must texts have?
+What text encoding does @ use?
+Does @ use UTF-8?
+In which encoding are prompts?
+Can I use Latin-1 text with @?
+Which character encoding does @ expect?
+What encoding do prompts need?
+Must my text be UTF-8?
+Which charset does @ want?
+"""),
+    # ---- environment and statuses ------------------------------------------------------------------------------
+    ("DS4_MODEL", "DS4_MODEL names the model file that is used when there is no -m.", """
+What is DS4_MODEL?
+What does DS4_MODEL do?
+What is DS4_MODEL for?
+How do I set a default model?
+How do I save typing -m each time?
+Which environment variable sets the model?
+What is the environment variable for the model?
+How do I make a model the default?
+Explain DS4_MODEL.
+What does export DS4_MODEL=FILE do?
+Which variable names the model file?
+"""),
+    ("NO_COLOR", "NO_COLOR, if it is not empty, turns colours off.", """
+What is NO_COLOR?
+What does NO_COLOR do?
+What is NO_COLOR for?
+How do I turn colours off?
+How do I get rid of the colours?
+Which environment variable turns off colours?
+How do I get output without colours?
+Does @ honour NO_COLOR?
+Explain NO_COLOR.
+Can I disable colours?
+"""),
+    ("the environment variables", "ds4 looks at two environment variables, DS4_MODEL and NO_COLOR.", """
+Which environment variables does @ use?
+What environment variables are there?
+Which environment variables does @ look at?
+List the environment variables of @.
+Does @ use environment variables?
+Is @ controlled by environment variables?
+How many environment variables does @ have?
+What variables can I export for @?
+"""),
+    ("the exit statuses", "The exit status is 0 if all is well, 1 for a failure and 2 for wrong usage.", """
+What are the exit statuses of @?
+Which exit codes does @ have?
+What do the exit codes mean?
+What exit status does @ return?
+List the exit statuses.
+What are the return codes of ds4?
+How do I know in a script whether ds4 failed?
+Explain the exit statuses.
+Exit codes?
+Which status does ds4 end with?
+"""),
+    ("exit status 0", "Exit status 0 means that all is well.", """
+What does exit status 0 mean?
+What does exit code 0 mean?
+What is exit status 0?
+What does it mean if ds4 returns 0?
+When is the exit status 0?
+What does status 0 say?
+Which exit status means success?
+What is the exit status when all is well?
+"""),
+    ("exit status 1", "Exit status 1 means a failure, and one line on standard error says what failed.", """
+What does exit status 1 mean?
+What does exit code 1 mean?
+What is exit status 1?
+What does it mean if ds4 returns 1?
+When is the exit status 1?
+What does status 1 say?
+Which exit status means failure?
+What is the exit status after a failure?
+"""),
+    ("exit status 2", "Exit status 2 means wrong usage, such as an unknown option or a missing value.", """
+What does exit status 2 mean?
+What does exit code 2 mean?
+What is exit status 2?
+What does it mean if ds4 returns 2?
+When is the exit status 2?
+What does status 2 say?
+Which exit status means wrong usage?
+What is the exit status for an unknown option?
+"""),
+    ("error messages", 'A failure is one line on standard error that begins with "ds4: ".', """
+What do error messages look like?
+How does @ report errors?
+Where do errors go?
+Where are error messages printed?
+How do I recognise an error of @?
+How long is an error message?
+What does an error message begin with?
+On which stream are errors?
+What happens when something fails?
+"""),
+    # ---- how it works ------------------------------------------------------------------------------------------
+    ("memory per token", "A conversation takes about 3.5 kB of memory a token with DeepSeek V4 Flash.", """
+How much memory does a token take?
+How much memory is needed per token?
+How many bytes does ds4 store for each token?
+How much memory does a conversation take?
+What is the memory cost of a token?
+How large is the KV cache per token?
+How many kilobytes per token?
+Memory per token?
+How much memory does the context need per token?
+What does a token cost in memory?
+"""),
+    ("memory for a million tokens", "One million tokens of context fit in about 3.5 GB.", """
+How much memory do a million tokens take?
+How much memory does the full context need?
+How many GB does a context of one million tokens need?
+How much RAM for a million tokens?
+Memory for 1M tokens?
+How large is the cache for one million tokens?
+How much memory does a long context need?
+Does a million tokens fit in memory?
+"""),
+    ("compact rows", "Compact rows store the model's memory as FP8 and FP4 codes, exactly as the model rounds it.", """
+What are compact rows?
+What is a compact row?
+Explain compact rows.
+How does @ store the memory of a conversation?
+How are rows stored?
+Which number formats do the rows have?
+Is the cache stored in FP8?
+Why is the memory of @ so small?
+How does @ keep the cache small?
+What are FP8 and FP4 used for?
+In which format is the KV cache?
+"""),
+    ("the size of a compressed row", "A compressed attention row has 583 bytes.", """
+How big is a compressed row?
+How many bytes has a compressed row?
+How large is an attention row?
+What is the size of a compressed attention row?
+How many bytes is an attention row?
+Size of a compressed row?
+How much memory does one attention row take?
+How many bytes does a compact row have?
+"""),
+    ("the size of an indexer row", "An indexer row has 68 bytes.", """
+How big is an indexer row?
+How many bytes has an indexer row?
+How large is an indexer row?
+What is the size of an indexer row?
+How much memory does an indexer row take?
+Size of an indexer row?
+How many bytes does a row of the indexer have?
+How many bytes does the indexer store per row?
+"""),
+    ("the sliding window", "The sliding window covers the latest 128 tokens.", """
+How long is the sliding window?
+What is the sliding window?
+How many tokens are in the sliding window?
+What is the size of the sliding window?
+How big is the attention window?
+What is the window of the attention?
+How many raw rows does each layer see?
+Sliding window size?
+How many tokens does the local window hold?
+Explain the sliding window.
+"""),
+    ("the compression ratios", "The compression ratios of the attention are 4 and 128.", """
+What are the compression ratios?
+Which compression ratios does the model use?
+How strongly is the attention compressed?
+How many tokens go into a compressed row?
+What compression does the attention use?
+Which ratios do the layers have?
+Compression ratios of V4 Flash?
+How much does the model compress its memory?
+What are the ratios of compressed attention?
+By how much are the rows compressed?
+"""),
+    ("the indexer", "The indexer picks the 512 compressed rows that matter most for a token.", """
+What is the indexer?
+What does the indexer do?
+What is the indexer for?
+Explain the indexer.
+How many rows does the indexer select?
+How many rows does the indexer pick?
+How does the model find the rows that matter?
+What is the lightning indexer?
+Why is there an indexer?
+How does the model choose which old rows to look at?
+"""),
+    ("hyper-connections",
+     "Hyper-connections replace the one residual stream by four streams that each layer mixes.", """
+What are hyper-connections?
+What is a hyper-connection?
+Explain hyper-connections.
+What do hyper-connections do?
+How many streams do hyper-connections have?
+How many residual streams does the model have?
+What does mHC mean?
+What replaces the residual stream?
+How many streams are there?
+What are the four streams?
+"""),
+    ("the experts",
+     "Each layer of DeepSeek V4 Flash has 256 routed experts, of which 6 are used, and 1 shared expert.", """
+How many experts does DeepSeek V4 Flash have?
+How many experts are there?
+How many experts are used for a token?
+How many experts are active?
+How many experts does each layer have?
+How many routed experts are there?
+How many shared experts are there?
+What are the experts of V4 Flash?
+Experts?
+Is DeepSeek V4 Flash a mixture of experts?
+How many experts work on each token?
+"""),
+    ("hash routing", "The first three layers choose their experts by a hash of the token, the others by a score.", """
+What is hash routing?
+What are hash-routed layers?
+How many layers are hash-routed?
+Which layers use hash routing?
+How are the experts chosen?
+How does the model choose experts?
+Which layers choose experts by the token?
+How do the first three layers choose their experts?
+How does routing work?
+Explain how experts are routed.
+"""),
+    ("the layers of V4 Flash", "DeepSeek V4 Flash has 43 layers.", """
+How many layers does DeepSeek V4 Flash have?
+How many layers has V4 Flash?
+How many layers are in the big model?
+What is the number of layers of V4 Flash?
+How deep is DeepSeek V4 Flash?
+Layers of V4 Flash?
+How many blocks does DeepSeek V4 Flash have?
+How many transformer layers has DeepSeek V4 Flash?
+What is the depth of V4 Flash?
+"""),
+    ("the vocabulary of V4 Flash", "DeepSeek V4 Flash has a vocabulary of 129,280 tokens.", """
+How large is the vocabulary of DeepSeek V4 Flash?
+How big is the vocabulary of V4 Flash?
+How many tokens are in the vocabulary of V4 Flash?
+What is the vocabulary size of DeepSeek V4 Flash?
+How many different tokens does DeepSeek V4 Flash know?
+Vocabulary of V4 Flash?
+How many tokens does the big model know?
+What is the size of the vocabulary of V4 Flash?
+How many tokens does the tokenizer of V4 Flash have?
+"""),
+    ("the width of V4 Flash", "DeepSeek V4 Flash is 4096 wide.", """
+How wide is DeepSeek V4 Flash?
+What is the width of V4 Flash?
+What is the hidden size of DeepSeek V4 Flash?
+What is the embedding width of V4 Flash?
+How large are the embeddings of V4 Flash?
+What is the model dimension of DeepSeek V4 Flash?
+Width of V4 Flash?
+What is the embedding size of DeepSeek V4 Flash?
+"""),
+    ("the heads of V4 Flash",
+     "DeepSeek V4 Flash has 64 query heads of 512 channels, which share one key-value head.", """
+How many heads does DeepSeek V4 Flash have?
+How many attention heads has V4 Flash?
+How many query heads are there in V4 Flash?
+How large is a head of V4 Flash?
+What is the head size of DeepSeek V4 Flash?
+How many key-value heads does V4 Flash have?
+Heads of V4 Flash?
+What is the number of attention heads of DeepSeek V4 Flash?
+"""),
+    ("thinking mode", "In thinking mode the model first writes its reasoning and then the answer.", """
+What is thinking mode?
+What does thinking mode do?
+Explain thinking mode.
+How does thinking work?
+What is reasoning mode?
+What do the think tags mean?
+What stands between the think tags?
+What is the reasoning of the model?
+How does the model think?
+What happens in thinking mode?
+What is the difference between thinking and direct mode?
+"""),
+    ("old reasoning", "Old reasoning is dropped from the prompt when the next question comes.", """
+What happens to old reasoning?
+Is old reasoning kept?
+Does the model see its earlier reasoning?
+Is the reasoning of earlier answers kept?
+Does the reasoning stay in the context?
+Are old thoughts part of the prompt?
+What happens to the reasoning after an answer?
+Can the model remember what it thought?
+"""),
+    ("DSML", "DSML is the markup in which DeepSeek V4 writes its tool calls.", """
+What is DSML?
+What does DSML mean?
+Explain DSML.
+What is DSML for?
+In which format are tool calls written?
+How does the model write tool calls?
+What format do tool calls have?
+Which markup do tool calls use?
+What is the tool call format of DeepSeek V4?
+How are tool calls marked?
+"""),
+    ("tool calls", "ds4 parses tool calls from the answer, but the command line only prints them.", """
+Does @ support tool calls?
+Can @ call tools?
+Does @ run tools?
+What does the command line do with tool calls?
+Can @ parse tool calls?
+Are tools executed by @?
+Does @ support function calling?
+What happens with a tool call in the chat?
+Is there tool support?
+How are tool calls printed?
+"""),
+    ("checkpoints", "A checkpoint is the state of a conversation at one position, to go back to or to fork from.", """
+What is a checkpoint?
+What are checkpoints?
+Explain checkpoints.
+What is a checkpoint in @?
+What are checkpoints for?
+What does a checkpoint contain?
+Can @ save the state of a conversation?
+What can I do with a checkpoint?
+What is a checkpoint of a timeline?
+"""),
+    ("rewinding",
+     "A conversation can be rewound to a checkpoint, and the last 16 tokens can be taken back for free.", """
+Can a conversation be rewound?
+How does rewind work?
+What is rewind?
+Can I go back in a conversation?
+Can @ take tokens back?
+How many tokens can be taken back for free?
+How do I rewind a timeline?
+Is going back expensive?
+Can @ undo tokens?
+Explain rewind.
+"""),
+    ("forks", "A fork is a checkpoint restored into a new timeline, so two conversations share their beginning.", """
+What is a fork?
+What are forks in @?
+How does a fork work?
+Can I fork a conversation?
+Explain forks.
+How do two conversations share a beginning?
+How do I fork a timeline?
+What does forking a conversation mean?
+What is a fork of a timeline?
+"""),
+    ("timelines", "A timeline is the state of one conversation: its tokens and what the model remembers of them.", """
+What is a timeline?
+What are timelines?
+Explain timelines.
+What is a timeline in @?
+What does a timeline hold?
+What is the state of a conversation called?
+What is ds4_timeline?
+What does the word timeline mean in @?
+"""),
+    ("the frontier",
+     "The frontier is the part of a timeline that changes: the latest raw rows and unfinished windows.", """
+What is the frontier?
+What is the frontier of a timeline?
+Explain the frontier.
+What does the frontier hold?
+What is in the frontier?
+Which part of a timeline changes?
+What does frontier mean in @?
+Why is there a frontier?
+"""),
+    ("cancelling", "An evaluation can be cancelled at any time, and completed chunks are kept.", """
+Can an evaluation be cancelled?
+Can I cancel an evaluation?
+Can I stop a long prompt while it is read?
+What happens when an evaluation is cancelled?
+Is cancelling safe?
+Does cancelling lose the conversation?
+Can prefill be cancelled?
+Is it possible to cancel while the prompt is read?
+"""),
+    ("several conversations",
+     "Several conversations can share a batch, and none changes the result of another.", """
+Can several conversations run at once?
+Can @ handle several conversations?
+Does @ support batching?
+Can conversations share a batch?
+Can @ run conversations in parallel?
+Do conversations in a batch influence each other?
+Is batching supported?
+Can more than one timeline be evaluated together?
+"""),
+    ("how a model is loaded", "ds4 maps the model file into memory with mmap; nothing is copied.", """
+How does @ load a model?
+How are models loaded?
+Does @ use mmap?
+How is the model file read?
+Is the model copied into memory?
+What does mmap do in @?
+How does the loader work?
+Does @ copy the weights?
+How are the weights loaded?
+Why does @ map the file?
+"""),
+    ("the start-up time", "ds4 starts in milliseconds, because the file is mapped and not read.", """
+How long does @ take to start?
+How fast does @ start?
+How long does loading take?
+Why does @ start so fast?
+How long does it take to load a model?
+What is the start-up time?
+How many seconds does loading take?
+Is starting slow?
+Start-up time of ds4?
+"""),
+    ("the forward pass", "The forward pass is in src/engine/forward.c, which is the place to start reading.", """
+Where is the forward pass?
+Which file has the forward pass?
+Where do I start reading the source?
+Where should I start reading the code?
+Which file should I read first?
+Where is the model computed in the source?
+What is forward.c?
+Where is the main part of the code?
+Where does the source begin?
+How should I begin to read the code?
+"""),
+    ("the twelve operations", "The forward pass is made of twelve operations, which each backend implements.", """
+What are the twelve operations?
+How many operations does a backend have?
+What does a backend implement?
+How many operations must a backend implement?
+What is the interface of a backend?
+What is in backend.h?
+How do I write a new backend?
+Explain the twelve operations.
+"""),
+    ("the source folders", "src has the folders base, gguf, model, text, backend, engine and cli.", """
+Which folders does the source have?
+How is the source organised?
+What folders are in src?
+How is the code structured?
+List the folders of src.
+What is the structure of the source?
+Which parts does the source have?
+How is the source code divided?
+Folders of the source?
+"""),
+    ("control tokens in user text", "Text that a user typed never becomes a control token.", """
+Can user text become a control token?
+Can a user inject control tokens?
+Is prompt injection with control tokens possible?
+What if a user types a control token?
+What happens if I type the string of a control token?
+Are control tokens in user text dangerous?
+Is @ safe against typed markers?
+Can typed text become a special token?
+"""),
+    ("determinism", "On the CPU results do not depend on threads or chunking, to the last bit.", """
+Are the results deterministic?
+Do results depend on the number of threads?
+Does the number of threads change the answer?
+Do results depend on the chunk size?
+Is the CPU backend deterministic?
+Is the output bit for bit the same?
+Does chunking change the result?
+Are answers the same with more threads?
+"""),
+    ("how ds4 is checked", "The tests compare logits of tiny models with an independent implementation in float64.", """
+How is @ tested?
+How is @ checked?
+How do you know that @ computes correctly?
+What do the tests compare?
+Is @ correct?
+How are the results verified?
+What do the golden tests do?
+With what are the logits compared?
+How is correctness tested?
+"""),
+    ("the allowed difference",
+     "In float arithmetic the largest difference from the reference that the tests allow is 0.001.", """
+How large may the difference from the reference be?
+What is the tolerance of the golden tests?
+How exact are the logits?
+How close are the logits to the reference?
+What difference do the tests allow?
+What is the largest difference allowed?
+What tolerance do the tests use?
+How accurate is the CPU path?
+"""),
+    ("broken files", "A broken file is refused with one line that names the tensor or key.", """
+What happens with a broken model file?
+What does @ do with a bad file?
+What if the model file is broken?
+How does @ treat broken files?
+Is a wrong file refused?
+What happens if a tensor is missing?
+What if a GGUF file is damaged?
+Does a broken file crash @?
+Is @ safe with hostile files?
+"""),
+    ("the internet", "ds4 runs on your own machine and needs no internet connection.", """
+Does @ need the internet?
+Does @ use the network?
+Can I use @ offline?
+Does @ send my data anywhere?
+Is my data sent to a server by @?
+Does @ work without internet?
+Is @ private?
+Does @ need a connection?
+Does @ run in the cloud?
+Does @ phone home?
+"""),
+    ("the documentation", "The documentation is README.md, docs/cli.md and docs/design.md.", """
+Where is the documentation?
+Where is the manual?
+Which documents are there?
+Where can I read more about @?
+Is there a manual for @?
+Where are the docs?
+Where do I find documentation of @?
+Which file describes the command line?
+Where can I learn more?
+Documentation?
+"""),
+    ("the design document", "docs/design.md says what shapes the program, and why.", """
+What is in docs/design.md?
+What does docs/design.md say?
+Where is the design explained?
+Which document explains the design?
+Where are the design decisions written down?
+Is there a design document?
+Where can I read why @ is built this way?
+"""),
+    ("speculative decoding", "No, ds4 does not do speculative decoding yet.", """
+Does @ support speculative decoding?
+Does @ use MTP?
+Can @ use the MTP file?
+Is speculative decoding supported?
+Does @ do multi-token prediction?
+Is there speculative decoding?
+Can @ draft tokens?
+Does @ have a draft model?
+"""),
+    ("a server", "No, ds4 has no server yet; it works on the command line.", """
+Does @ have a server?
+Is there a server?
+Is there a web interface?
+Does @ have an HTTP API?
+Is @ compatible with the OpenAI API?
+Can I use @ over HTTP?
+Is there a ds4 serve?
+Can I use @ in my browser?
+Does @ have a web page?
+Can other programs talk to @ over the network?
+"""),
+    ("an agent", "No, ds4 has no coding agent yet.", """
+Does @ have an agent?
+Is there a coding agent?
+Is there a ds4 agent?
+Can @ edit my code?
+Can @ work as a coding agent?
+Does @ write code for me in my project?
+Does @ have an agent mode?
+Is an agent included?
+"""),
+    ("downloading", "ds4 cannot download models yet; get the file yourself and name it with -m.", """
+Can @ download models?
+Does @ download the model for me?
+Is there a ds4 pull?
+Is there a download command?
+Can @ fetch the model file?
+How do I download a model with ds4?
+Does @ have a pull command?
+Will @ download files by itself?
+"""),
+    ("benchmarks", "ds4 has no benchmark command yet.", """
+Is there a benchmark?
+Does @ have a benchmark command?
+Is there a ds4 bench?
+How do I benchmark @?
+Can @ measure its speed?
+Does @ have a bench command?
+Is a benchmark included?
+"""),
+    ("planning memory", "No, ds4 has no command yet that predicts memory and speed.", """
+Is there a ds4 plan?
+Can @ tell me whether a model fits?
+Does @ predict the memory?
+Is there a command that predicts memory?
+Does @ have a plan command?
+Can @ predict its speed?
+Can @ tell me in advance how much memory I need?
+"""),
+    ("training", "No, ds4 only runs models; it cannot train them.", """
+Can @ train models?
+Does @ support training?
+Can I fine-tune with @?
+Can I train a model with ds4?
+Does @ do fine-tuning?
+Can @ learn from my data?
+Is training possible with @?
+"""),
+    # ---- the small model ---------------------------------------------------------------------------------------
+    ("what ds4-nano is", "ds4-nano is a very small model of the DeepSeek V4 architecture that ships with ds4.", """
+What is ds4-nano?
+What is ds4 nano?
+What is the nano model?
+What exactly is ds4-nano?
+Tell me about ds4-nano.
+Explain ds4-nano.
+What is the small model that ships with ds4?
+What model comes with ds4?
+Which model ships with ds4?
+Describe ds4-nano.
+Does @ come with a model?
+"""),
+    ("why ds4-nano exists", "ds4-nano exists so that one can try ds4 at once, without a large download.", """
+Why does # exist?
+Why is there a small model?
+What is # for?
+What is the purpose of #?
+What is # good for?
+Why was # made?
+Why does ds4 come with a small model?
+Why do I need #?
+What is the point of #?
+"""),
+    ("the parameters of ds4-nano", "ds4-nano has about 25 million parameters.", """
+How many parameters does # have?
+How big is #?
+How large is #?
+How many weights does # have?
+What is the parameter count of #?
+Parameters of ds4-nano?
+How many million parameters has #?
+How small is #?
+"""),
+    ("the file of ds4-nano", "ds4-nano is the file models/ds4-nano.gguf, of at most 24 MB, and is built into ds4.", """
+Where is the file of #?
+Which file is #?
+Where is # stored?
+How big is the file of #?
+How many MB is #?
+What is the file size of #?
+What is the file of # called?
+Where do I find ds4-nano.gguf?
+How much disk space does # take?
+"""),
+    ("choosing ds4-nano", "-m nano chooses ds4-nano, the model that is built into the program.", """
+How do I choose #?
+How do I use #?
+How do I run #?
+How do I load #?
+How do I start ds4 with #?
+How do I switch to #?
+What does -m nano do?
+What does -m nano mean?
+Which option selects #?
+How do I get back to #?
+Do I need a file for #?
+How do I choose the built-in model?
+Is # built into the program?
+Is there a built-in model?
+"""),
+    ("the layers of ds4-nano", "ds4-nano has 8 layers.", """
+How many layers does # have?
+How many layers has #?
+How deep is #?
+What is the number of layers of #?
+Layers of ds4-nano?
+How many blocks does # have?
+What is the depth of #?
+"""),
+    ("the width of ds4-nano", "ds4-nano is 256 wide.", """
+How wide is #?
+What is the width of #?
+What is the hidden size of #?
+What is the embedding width of #?
+Width of ds4-nano?
+What is the embedding size of #?
+What is the model dimension of #?
+"""),
+    ("the vocabulary of ds4-nano", "ds4-nano has a vocabulary of 2,048 tokens.", """
+How large is the vocabulary of #?
+How big is the vocabulary of #?
+What is the vocabulary size of #?
+How many tokens are in the vocabulary of #?
+How many tokens does # know?
+Vocabulary of ds4-nano?
+How many different tokens does # have?
+What is the size of the vocabulary of #?
+"""),
+    ("the training data of ds4-nano", "ds4-nano was trained only on text that the code in train/ generates.", """
+What was # trained on?
+What is the training data of #?
+Which data was # trained on?
+On which texts was # trained?
+Where does the training data of # come from?
+Was # trained on the internet?
+Was # trained on books?
+Is the training data of # public?
+Training data of ds4-nano?
+Which texts has # seen?
+Is # made from a bigger model?
+"""),
+    ("how ds4-nano was trained", "ds4-nano was trained from scratch with PyTorch by the code in train/.", """
+How was # trained?
+With what was # trained?
+Which framework was used to train #?
+Was # trained from scratch?
+How was # made?
+Can I train # myself?
+Where is the training code of #?
+How do I make # again?
+Where is the code that trained #?
+"""),
+    ("the licence of ds4-nano", "ds4-nano has the MIT licence, like ds4 itself.", """
+What licence does # have?
+What is the licence of #?
+Under which licence is #?
+How is # licensed?
+Can I use # freely?
+Is # open source?
+Licence of ds4-nano?
+Are the weights of # free?
+May I give # to others?
+"""),
+    ("what ds4-nano can do",
+     "ds4-nano answers questions about ds4, does arithmetic and word tasks, remembers things and calls tools.", """
+What can # do?
+What is # able to do?
+What tasks can # do?
+Which tasks does # know?
+What are the abilities of #?
+What can I ask #?
+What was # trained to do?
+Which questions can # answer?
+What does # know?
+"""),
+    ("the limits of ds4-nano",
+     "ds4-nano knows almost nothing about the world and makes mistakes; a large model is far better.", """
+What can # not do?
+What are the limits of #?
+What does # not know?
+Is # as good as a large model?
+Is # smart?
+Can I trust #?
+How good is #?
+What are the weaknesses of #?
+Does # make mistakes?
+Is # better than DeepSeek V4 Flash?
+"""),
+    ("the language of ds4-nano", "ds4-nano understands only simple English.", """
+Which languages does # speak?
+What languages does # understand?
+Does # speak German?
+Does # understand French?
+Which language does # speak?
+Can I talk to # in Spanish?
+Is # only for English?
+Does # know other languages than English?
+"""),
+]
+
+_SUBJECT = re.compile(r"[@#]")
+
+
+def question(rng, phrasing):
+    """A surface form of a core phrasing."""
+    def subject(match):
+        return rng.choice(PROGRAM if match.group() == "@" else NANO)
+
+    text = _SUBJECT.sub(subject, phrasing)
+    text = text[:1].upper() + text[1:] if rng.random() < 0.9 and not text.startswith("ds4") else text
+    if rng.random() < 0.4:
+        text = text.replace("licence", "license").replace("colour", "color").replace("quantis", "quantiz")
+    return vary(rng, text, opener=0.4, closer=0.1, lower=0.3, unpunctuated=0.25, typos=0.12)
+
+
+_CORES = [phrasings.strip().split("\n") for _, _, phrasings in FACTS]
+
+
+def fact(rng):
+    i = rng.randrange(len(FACTS))
+    topic, answer, _ = FACTS[i]
+    user = question(rng, rng.choice(_CORES[i]))
+    return Turn("fact", user, answer, f"The question is about {topic}.", accept=(answer.rstrip("."),))
+
+
+TASKS = [(1, fact)]
