@@ -3,6 +3,7 @@
 # as chat programs send it; build/answers prints what comes back as JSON.
 set -eu
 build=$1
+unset DS4_MODEL
 ask() {
     echo "\$ ds4 -p \"$1\""
     "$build/ds4" --seed 1 --temp 0 -p "$1"
@@ -17,6 +18,7 @@ request='{"request": {"reasoning_effort": "none",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]},
  "max_tokens": 100}'
 echo "\$ answers < weather.json       # \"What is the weather in Lisbon?\", with a tool get_weather(city)"
-printf '%s' "$request" | tr -d '\n' | "$build/answers" | sed 's/.*\("tool_calls":\[.*\]\),"finish".*/\1/'
+answer=$(printf '%s' "$request" | tr -d '\n' | "$build/answers")
+echo "$answer" | sed 's/.*\("tool_calls":\[.*\]\),"finish".*/\1/'
 echo
 echo "That was ds4-nano, the small model inside the program: it knows about ds4 and little else. To talk to it: $build/ds4"

@@ -1,5 +1,5 @@
 /*
- * The built-in model, models/ds4-nano.gguf, as it is used: questions that it answers rightly, asked one by one and
+ * The model that is built in, models/ds4-nano.gguf: questions that it answers rightly, asked one by one and
  * all at once (tests/data/nano_cases.json, written by train/evaluate.py), and its logits against those of the
  * PyTorch model (tests/data/nano_golden.d4g, written by train/compare.py).
  */

@@ -1,7 +1,7 @@
 #include "cli/nano.h"
 
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 /* The assembler copies the file: no C compiler could take an array of this size in reasonable time. The section
  * is read-only and the start aligned to the largest page of the supported systems. NANO_FILE is the path. */
@@ -33,7 +33,8 @@ const void *nano_data(size_t *n_bytes) {
 }
 
 bool nano_is_meant(const char *name) {
-    return !name || (strcmp(name, "nano") == 0 && access(name, F_OK) != 0);
+    struct stat status;
+    return !name || (strcmp(name, "nano") == 0 && (stat(name, &status) != 0 || S_ISDIR(status.st_mode)));
 }
 
 ds4_status nano_or_file_open(const char *name, ds4_model_parts parts, ds4_model **model, ds4_error *error) {
