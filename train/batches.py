@@ -31,6 +31,7 @@ def padded(rows, length, pad_id):
 
 
 def bucket_of(n):
+    """The length of the batches that a row of n tokens goes into; None: it is too long for all."""
     return next((length for length in LENGTHS if n <= length), None)
 
 

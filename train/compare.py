@@ -39,7 +39,7 @@ class Selection:
     """Stands in for Layer.select, with the choices of the engine.
 
     Of two compressed rows with the same score (0 is common: no head likes the row) the engine takes the earlier one,
-    the training code both; ranks in place of scores make it do as the engine does. Where two different scores are
+    the training code any; ranks in place of scores make it do as the engine does. Where two different scores are
     closer than NARROW, rounding decides: such choices are noted, and turned around if they are in `turned`."""
     NARROW = 1e-5
 

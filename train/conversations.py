@@ -5,9 +5,9 @@ from tasks import arithmetic, facts, memory, recall, talk, tools, units, words
 from tasks.common import Conversation, draw
 
 # Families of single questions and their share of the turns.
-FAMILIES = [(20, facts.TASKS), (26, words.TASKS), (18, arithmetic.TASKS), (7, units.TASKS), (14, talk.TASKS)]
+FAMILIES = [(14, facts.TASKS), (50, words.TASKS), (20, arithmetic.TASKS), (8, units.TASKS), (10, talk.TASKS)]
 FAMILY_WEIGHTS = [weight for weight, _ in FAMILIES]
-MEAN_TURNS = 5
+MEAN_TURNS = 8
 
 
 def turn(rng, held_out=False):
@@ -36,8 +36,8 @@ def chat(rng) -> Conversation:
 
 
 # Shares of conversations, not of tokens: a long recall has fifty times the tokens of a chat.
-MIXTURE = [(260, chat), (16, memory.conversation), (50, tools.conversation),
-           (24, recall.dense), (8, recall.medium), (5, recall.long)]
+MIXTURE = [(360, chat), (20, memory.conversation), (50, tools.conversation),
+           (22, recall.dense), (10, recall.medium), (5, recall.long)]
 MIXTURE_WEIGHTS = [weight for weight, _ in MIXTURE]
 
 
@@ -90,6 +90,7 @@ def held_out(n: int, seed, tokenizer) -> dict:
         turns("other arithmetic", [(w, f) for w, f in arithmetic.TASKS if f is not arithmetic.add2])
         turns("word operations", words.TASKS)
         turns("facts about ds4", facts.TASKS)
+        turns("facts in unseen words", facts.UNSEEN_TASKS)
         turns("unit conversion", units.TASKS)
         turns("small talk", talk.TASKS)
         put("multi-turn memory", lambda rng: draw(lambda r: memory.conversation(r, think=think), rng, True))

@@ -136,7 +136,7 @@ def read(path) -> Model:
 
 def main():
     checkpoint, out = sys.argv[1:]
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    saved = torch.load(checkpoint, map_location="cpu")
     write(out, Shape(**saved["shape"]), saved["state"], Tokenizer.load(VOCABULARY))
 
 

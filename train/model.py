@@ -296,10 +296,8 @@ class Layer(nn.Module):
             if self.ratio == 4:
                 scores = self.select(x, qr, turn, c, run)
                 if run.top_k and c > s.index_top_k:
-                    with torch.no_grad():
-                        masked = torch.where(visible, scores, -torch.inf)
-                        least = masked.topk(s.index_top_k, dim=-1, sorted=True).values[..., -1:]
-                        seen = visible & (masked >= least)
+                    best = scores.detach().masked_fill(~visible, -torch.inf).topk(s.index_top_k, dim=-1).indices
+                    seen = visible & torch.zeros_like(scores, dtype=torch.bool).scatter_(2, best, True)
         p, pf = joint_softmax(near, far, self.attn_sinks.weight, None if seen is None else seen.unflatten(1, (-1, w)))
         o = (p.flatten(2, 3) @ pairs).view(b, t, h, d)
         if pf is not None:

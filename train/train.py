@@ -28,7 +28,8 @@ ALWAYS_FROM = 0.85              # until here
 QUANTISE_FROM = 0.8
 DECAY_FROM = 0.55
 WARMUP_STEPS = 100
-GIVEN_WEIGHT = 0.1              # of the loss on tokens that the model does not have to write
+GIVEN_WEIGHT = 0.1              # of the loss on tokens that the model does not have to write, at first
+GIVEN_UNTIL = 0.2               # zero from here: a model that goes on learning filler text also writes it
 LOG_EVERY = 50                  # steps
 BALANCE_RATE = 0.002            # change of the router biases a step, until they are frozen with QUANTISE_FROM
 
@@ -39,13 +40,13 @@ FOR_ADAM = ("token_embd", "output.weight", "hc_", "ape", "gate_inp", "indexer.pr
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=3500)
-    parser.add_argument("--tokens", type=int, default=49152, help="tokens in a batch")
+    parser.add_argument("--steps", type=int, default=9500)
+    parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
     parser.add_argument("--muon-rate", type=float, default=4e-3)
     parser.add_argument("--adam-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=13)
-    parser.add_argument("--evaluate-every", type=int, default=500)
+    parser.add_argument("--evaluate-every", type=int, default=1500)
     parser.add_argument("--evaluate-items", type=int, default=64, help="a kind")
     return parser.parse_args()
 
@@ -56,12 +57,12 @@ def rate_factor(step, steps):
     return min(1.0, (steps - step) / (steps * (1 - DECAY_FROM)))
 
 
-def mean_loss(model, ids, kind, run):
+def mean_loss(model, ids, kind, given_weight, run):
     """Weighted mean over the tokens of a batch."""
     hidden = model(ids, run)
     logits = model.logits(hidden[:, :-1], run).float()
     loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(ids.shape[0], -1)
-    weight = torch.where(kind[:, 1:] == 2, 1.0, torch.where(kind[:, 1:] == 1, GIVEN_WEIGHT, 0.0))
+    weight = torch.where(kind[:, 1:] == 2, 1.0, torch.where(kind[:, 1:] == 1, given_weight, 0.0))
     return (loss * weight).sum() / weight.sum()
 
 
@@ -137,7 +138,6 @@ def main():
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(o.seed)
-    random.seed(o.seed)
     tokenizer = Tokenizer.load(export.VOCABULARY)
     pad_id = tokenizer.control["<｜▁pad▁｜>"]
     source = batches.Batches(export.VOCABULARY, o.seed, o.tokens, o.workers)
@@ -158,7 +158,7 @@ def main():
         seen += ids.numel()
         run = Run(dtype=dtype, top_k=share >= SELECT_FROM and (rng.random() >= SOMETIMES_ALL or share >= ALWAYS_FROM))
         with as_stored(model, share >= QUANTISE_FROM):
-            loss = mean_loss(model, ids, kind, run)
+            loss = mean_loss(model, ids, kind, GIVEN_WEIGHT * max(0.0, 1 - share / GIVEN_UNTIL), run)
             alignment = sum(run.alignment)
             (loss + alignment).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -178,6 +178,7 @@ def main():
             totals = {"loss": 0.0, "alignment": 0.0}
             print(json.dumps(record), flush=True)
             log.write(json.dumps(record) + "\n")
+            log.flush()
         if (step + 1) % o.evaluate_every == 0 or step + 1 == o.steps:
             with as_stored(model, share >= QUANTISE_FROM):
                 result = evaluate(model, items, dtype, device, pad_id)

@@ -1,5 +1,8 @@
-"""Small arithmetic. Answers are bare numbers (or "Yes."/"No."); the reasoning works digit by digit."""
-from .common import Turn
+"""Small arithmetic. Answers are bare numbers (or "Yes."/"No."); the reasoning works digit by digit.
+
+The key of an example does not depend on the order of its operands where the answer does not: 12 + 47 and 47 + 12 are on
+the same side of the split."""
+from .common import Turn, is_held_out
 from .phrasing import phrase
 from .words_list import NAMES, OBJECTS
 
@@ -276,7 +279,6 @@ Twice {n}
 How much is twice {n}?
 What is the double of {n}?
 What do I get if I double {n}?
-What is 2 times {n}?
 Two times {n}?
 Tell me the double of {n}.
 """.strip().split("\n")
@@ -468,25 +470,41 @@ def sub_steps(a, b):
     return ". ".join(steps) + "."
 
 
-def _add(rng, kind, a, b):
+def _unordered(*numbers, sign="+"):
+    """A key that does not depend on the order of the operands."""
+    return sign.join(map(str, sorted(numbers)))
+
+
+def _two_digits(*numbers):
+    return all(10 <= number <= 99 for number in numbers)
+
+
+def _add(rng, a, b):
+    kind = "add2" if _two_digits(a, b) else "add"       # a pair has one kind, and so one side, whoever draws it
     return Turn(kind, phrase(rng, ADD, a=a, b=b, **_story(rng)), str(a + b), f"{add_steps(a, b)} So {a + b}.",
-                key=f"{a}+{b}")
+                key=_unordered(a, b))
 
 
 def add2(rng):
-    return _add(rng, "add2", rng.randint(10, 99), rng.randint(10, 99))
+    return _add(rng, rng.randint(10, 99), rng.randint(10, 99))
 
 
 def _any_size(rng):
-    return rng.randint(0, 10 ** rng.choice((1, 1, 2, 3)) - 1)
+    """0 to 999, often of three digits, some of which are round or have a zero in the middle."""
+    how = rng.random()
+    if how < 0.08:
+        return 100 * rng.randint(1, 9)
+    if how < 0.16:
+        return 100 * rng.randint(1, 9) + rng.randint(1, 9)
+    return rng.randint(0, 10 ** rng.choice((1, 2, 3, 3)) - 1)
 
 
 def add(rng):
     """Other sizes: 0 to 999."""
-    return _add(rng, "add", _any_size(rng), _any_size(rng))
+    return _add(rng, _any_size(rng), _any_size(rng))
 
 
-def _subtract(rng, kind, a, b):
+def _subtract(rng, a, b):
     if a >= b and rng.random() < 0.25:
         user = phrase(rng, SUB_STORIES, a=a, b=b, **_story(rng))
     else:
@@ -495,52 +513,63 @@ def _subtract(rng, kind, a, b):
         reasoning = f"{sub_steps(a, b)} So {a - b}."
     else:
         reasoning = f"{a} is less than {b}, so it is negative. {b} - {a}: {sub_steps(b, a)} So {a - b}."
-    return Turn(kind, user, str(a - b), reasoning, key=f"{a}-{b}")
+    # The reasoning of 12 - 47 has that of 47 - 12 in it.
+    return Turn("sub2" if _two_digits(a, b) else "sub", user, str(a - b), reasoning,
+                key=f"{max(a, b)}-{min(a, b)}")
 
 
 def sub2(rng):
     a, b = rng.randint(10, 99), rng.randint(10, 99)
     if a < b and rng.random() < 0.4:        # people rarely ask for negative results
         a, b = b, a
-    return _subtract(rng, "sub2", a, b)
+    return _subtract(rng, a, b)
 
 
 def sub(rng):
+    """Other sizes: 0 to 1000, the larger number first."""
     a, b = _any_size(rng), _any_size(rng)
-    return _subtract(rng, "sub", max(a, b), min(a, b))
+    if rng.random() < 0.3:          # borrows go through zeros
+        a = 100 * rng.randint(1, 10)
+        b = rng.randint(1, min(a, rng.choice((9, 99, 99, 999))))
+    return _subtract(rng, max(a, b), min(a, b))
 
 
 def mul(rng):
-    a, b = rng.randint(0 if rng.random() < 0.1 else 2, 9), rng.randint(2, 99 if rng.random() < 0.7 else 12)
+    b = rng.randint(2, 99 if rng.random() < 0.7 else 12)
+    a = rng.randint(0 if rng.random() < 0.1 else 2, 10 if b > 12 else 12)
     if b > 9 and a:
         tens, ones = b // 10 * 10, b % 10
         reasoning = f"{a} x {tens} = {a * tens}, {a} x {ones} = {a * ones}, {a * tens} + {a * ones} = {a * b}."
     else:
         reasoning = f"{a} x {b} = {a * b}."
-    key = f"{a}x{b}"
+    key = _unordered(a, b, sign="x")
     if rng.random() < 0.4:
         a, b = b, a
     return Turn("mul", phrase(rng, MUL, a=a, b=b, **_story(rng)), str(a * b), reasoning, key=key)
 
 
 def div(rng):
-    b, result = rng.randint(2, 10), rng.randint(1, 20)
+    """Without remainder."""
+    b, result = rng.randint(2, 10), rng.randint(1, 10) if rng.random() < 0.75 else rng.randint(11, 20)
     a = b * result
-    return Turn("div", phrase(rng, DIV, a=a, b=b, **_story(rng)), str(result),
-                f"{b} x {result} = {a}, so {a} / {b} = {result}.", key=f"{a}/{b}")
+    if result > 10:
+        reasoning = f"{b} x 10 = {b * 10}. {a} - {b * 10} = {a - b * 10}, which is {b} x {result - 10}. So {result}."
+    else:
+        reasoning = f"{b} x {result} = {a}, so {a} / {b} = {result}."
+    return Turn("div", phrase(rng, DIV, a=a, b=b, **_story(rng)), str(result), reasoning, key=f"{a}/{b}")
 
 
 def _pair(rng):
     """Two numbers of up to four digits, often of the same length or with a common beginning."""
     a = rng.randint(0, 10 ** rng.randint(1, 4) - 1)
     how = rng.random()
-    if how < 0.3:
+    if how < 0.2:
         b = rng.randint(0, 10 ** rng.randint(1, 4) - 1)
-    elif how < 0.7:
+    elif how < 0.5:
         length = len(str(a))
         b = rng.randint(10 ** (length - 1) if length > 1 else 0, 10 ** length - 1)
-    elif how < 0.9:
-        b = max(0, a + rng.choice((-1, 1)) * rng.randint(1, 30))
+    elif how < 0.85:
+        b = max(0, a + rng.choice((-1, 1)) * rng.randint(1, rng.choice((2, 10, 30))))
     else:
         b = int("".join(rng.sample(str(a), len(str(a)))))
     return a, b
@@ -557,11 +586,16 @@ def compare(rng):
         templates, answer = (LARGER, max(a, b)) if how < 0.35 else (SMALLER, min(a, b))
         accept = (f"{answer}.", f"{answer} is {'larger' if how < 0.35 else 'smaller'}.")
     else:
-        templates, right = rng.choice(((GREATER, a > b), (GREATER, a > b), (LESS, a < b), (EQUAL, a == b)))
+        asked = rng.choice(("greater", "greater", "less", "equal"))
+        templates = {"greater": GREATER, "less": LESS, "equal": EQUAL}[asked]
+        if rng.random() < (0.5 if asked == "equal" else 0.2):
+            b = a
+        if a == b:
+            reasoning = f"{a} is equal to {a}" + (f", so it is not {asked}." if asked != "equal" else ".")
+        right = {"greater": a > b, "less": a < b, "equal": a == b}[asked]
         answer, accept = ("Yes.", ("Yes", "yes")) if right else ("No.", ("No", "no"))
-        if templates is EQUAL and rng.random() < 0.5:
-            b, answer, accept, reasoning = a, "Yes.", ("Yes", "yes"), f"{a} is equal to {a}."
-    return Turn("compare", phrase(rng, templates, a=a, b=b), str(answer), reasoning, key=f"{a},{b}", accept=accept)
+    return Turn("compare", phrase(rng, templates, a=a, b=b), str(answer), reasoning, key=_unordered(a, b, sign=","),
+                accept=accept)
 
 
 def parity(rng):
@@ -589,9 +623,13 @@ def halve(rng):
 
 
 def sum3(rng):
-    a, b, c = (rng.randint(1, 9 if rng.random() < 0.4 else 50) for _ in range(3))
+    while True:
+        a, b, c = (rng.randint(1, 9 if rng.random() < 0.4 else 50) for _ in range(3))
+        # The reasoning has two sums of two numbers: no held-out ones of add2.
+        if not any(_two_digits(*pair) and is_held_out("add2", _unordered(*pair)) for pair in ((a, b), (a + b, c))):
+            break
     return Turn("sum3", phrase(rng, SUM3, a=a, b=b, c=c, **_story(rng)), str(a + b + c),
-                f"{a} + {b} = {a + b}. {a + b} + {c} = {a + b + c}.", key=f"{a}+{b}+{c}")
+                f"{a} + {b} = {a + b}. {a + b} + {c} = {a + b + c}.", key=_unordered(a, b, c))
 
 
 def _numbers(rng, numbers):
@@ -647,7 +685,7 @@ def extreme(rng):
     for number in numbers[1:]:
         steps.append(f"{best} {'>' if best > number else '<'} {number}")
         best = max(best, number) if largest else min(best, number)
-    return Turn("extreme", user, str(answer), f"{', '.join(steps)}. So {answer}.", key=f"{largest} {numbers}")
+    return Turn("extreme", user, str(answer), f"{', '.join(steps)}. So {answer}.", key=f"{largest} {sorted(numbers)}")
 
 
 def sort_numbers(rng):
@@ -657,8 +695,8 @@ def sort_numbers(rng):
     user = phrase(rng, SORT_DOWN if down else SORT, list=_numbers(rng, numbers))
     direction = "largest to smallest" if down else "smallest to largest"
     return Turn("sort_numbers", user, ordered, f"From {direction}: {ordered}.",
-                key=f"{down} {numbers}", accept=(ordered.replace(",", ""), ordered.replace(" ", "")))
+                key=str(sorted(numbers)), accept=(ordered.replace(",", ""), ordered.replace(" ", "")))
 
 
-TASKS = [(5, add2), (1.5, add), (3, sub2), (1, sub), (3, mul), (1.5, div), (3, compare), (1, parity), (1, double),
-         (1, halve), (1.5, sum3), (1.5, sequence), (1, count_to), (2, extreme), (1, sort_numbers)]
+TASKS = [(5, add2), (2.5, add), (3, sub2), (2.5, sub), (3, mul), (3, div), (4, compare), (1, parity), (1, double),
+         (1, halve), (3, sum3), (1.5, sequence), (1, count_to), (2, extreme), (1, sort_numbers)]

@@ -1,11 +1,15 @@
 """Questions about ds4 itself: each fact has one answer and many ways to ask for it.
 
 In the phrasings below "@" stands for the program (ds4, "this program", ...) and "#" for the small model (ds4-nano,
-"the small model", ...); where the name is written out it is not replaced.
+"the small model", ...); where the name is written out it is not replaced. A phrasing that begins with a small letter
+is typed like that.
+
+Two splits: TASKS are trained on, and of their questions one in ten by its surface form is held out, as everywhere. One
+phrasing in ten is never trained on in any form: UNSEEN_TASKS asks with those.
 """
 import re
 
-from .common import Turn
+from .common import Turn, is_held_out
 from .phrasing import vary
 
 PROGRAM = ("ds4", "ds4", "ds4", "ds4", "ds4", "DS4", "this program", "the program", "the ds4 engine", "the ds4 program",
@@ -33,6 +37,11 @@ ds4?
 What do people use @ for?
 Give me a short description of ds4.
 What can I do with ds4?
+What does this tool do?
+What is this tool?
+What is this thing?
+Summarise what @ does.
+Can you summarise what @ does?
 Introduce ds4.
 """),
     ("who ds4 is for",
@@ -64,6 +73,9 @@ Does @ have an open source licence?
 Is @ free?
 Does @ cost anything?
 Is it allowed to copy and change @?
+Can I use @ commercially?
+Is commercial use of @ allowed?
+Can a company use @?
 """),
     ("the language of ds4", "ds4 is written in C, following the C11 standard.", """
 What language is @ written in?
@@ -145,6 +157,40 @@ Will @ run GPT models?
 Can I load a Llama file in @?
 Does @ run models of other families?
 Can @ run DeepSeek V3?
+"""),
+    ("llama.cpp and others",
+     "ds4 is made for the DeepSeek V4 architecture only; programs such as llama.cpp run models of many families.", """
+How does @ differ from llama.cpp?
+What is the difference between @ and llama.cpp?
+What is the difference between @ and Ollama?
+How is @ different from Ollama?
+Is @ better than llama.cpp?
+Is @ better than Ollama?
+Is @ like Ollama?
+Is @ like llama.cpp?
+Why should I use @ and not llama.cpp?
+Is @ a replacement for llama.cpp?
+ds4 or llama.cpp?
+How does @ compare with vLLM?
+"""),
+    ("Python programs", "ds4 has no Python bindings; it has a C library and a command line.", """
+Can I use @ from Python?
+Does @ have Python bindings?
+Is there a Python package of @?
+Can I import @ in Python?
+Can I pip install @?
+Is there a Python API for @?
+How do I call @ from Python?
+Are there bindings for other languages?
+"""),
+    ("what DeepSeek is", "DeepSeek is the company that made the DeepSeek V4 models.", """
+What is DeepSeek?
+Who is DeepSeek?
+Who made DeepSeek V4 Flash?
+Who made the DeepSeek V4 models?
+Which company made DeepSeek V4?
+Who trained DeepSeek V4 Flash?
+From which company is DeepSeek V4 Flash?
 """),
     ("images", "No, ds4 works with text only.", """
 Can @ read images?
@@ -260,6 +306,10 @@ Which machine can run the q2 file?
 Can I run q2 with 64 GB of memory?
 How much memory must my machine have for DeepSeek V4 Flash q2?
 Is 96 GB enough for q2?
+How much RAM do I need for the real model?
+How much memory does the big model need?
+How much memory do I need for DeepSeek V4 Flash?
+Which computer do I need for the big model?
 RAM for q2?
 How many GB of RAM for the q2 model?
 What hardware does the q2 file need?
@@ -362,6 +412,8 @@ Does @ support Windows 11?
 Does @ run on a Mac?
 Does @ work on macOS?
 Can I use @ on my MacBook?
+How do I get @ running on my Mac?
+Can I run @ on my Mac mini?
 Can I build @ on a Mac?
 How do I build @ on macOS?
 Is macOS supported by @?
@@ -394,6 +446,9 @@ Is CUDA supported?
 Will @ run on NVIDIA GPUs?
 Can I run @ on an H100?
 Can I use my GeForce with @?
+Does @ work with my RTX 4090?
+Can I use @ with an RTX 3090?
+Will @ use my graphics card from NVIDIA?
 NVIDIA support?
 """),
     ("the CPU backend", "ds4 computes on the CPU today, in exact float32 arithmetic.", """
@@ -408,6 +463,9 @@ What does the CPU backend do?
 How precise is the CPU backend?
 In what precision does @ compute?
 Does @ work without a GPU?
+Can @ use the GPU?
+Does @ use my graphics card?
+Is there GPU support in @?
 Which arithmetic does the CPU path use?
 """),
     ("the speed of ds4",
@@ -440,7 +498,7 @@ Build instructions for ds4?
 Explain how to build @.
 How do I get the binary?
 """),
-    ("make demo", "make demo installs what is missing, builds ds4 and lets the small model answer a prompt.", """
+    ("make demo", "make demo installs what is missing, builds ds4 and asks the small model three questions.", """
 What does make demo do?
 What is make demo?
 What is make demo for?
@@ -452,6 +510,11 @@ How do I try @?
 How do I see a demo of @?
 What is the quickest start?
 I am new, how do I start with @?
+How do I get started?
+What do I need to get going?
+Where do I begin?
+What should I do first?
+Getting started?
 How do I run the demo?
 """),
     ("make test", "make test installs what is missing, builds ds4 and runs all tests.", """
@@ -467,7 +530,7 @@ How do I start the test suite?
 How do I check that my build works?
 Command for the tests?
 """),
-    ("how long the tests take", "All tests take about six minutes on two cores.", """
+    ("how long the tests take", "All tests take about seven minutes on two cores.", """
 How long do the tests take?
 How long does make test take?
 How many minutes do the tests run?
@@ -478,6 +541,37 @@ Is make test fast?
 When are the tests finished?
 What is the run time of the tests?
 How long does the test suite run?
+"""),
+    ("make eval-nano", "make eval-nano asks ds4-nano held-out questions and prints how many it answers rightly.", """
+What does make eval-nano do?
+What is make eval-nano?
+What is make eval-nano for?
+Explain make eval-nano.
+What happens when I run make eval-nano?
+How do I evaluate #?
+How can I evaluate #?
+How do I measure how good # is?
+Which command evaluates #?
+How is # evaluated?
+"""),
+    ("make check-train", "make check-train compares the Python text code of train/ with ds4.", """
+What does make check-train do?
+What is make check-train?
+What is make check-train for?
+Explain make check-train.
+What happens when I run make check-train?
+How do I check the text code of train/?
+How is the Python tokenizer compared with @?
+"""),
+    ("build/answers", "build/answers reads requests as lines of JSON and prints what the model answers to each.", """
+What is build/answers?
+What does build/answers do?
+What is the program answers?
+What is the program answers for?
+What is tools/answers.c?
+How do I ask many questions at once?
+How do I ask the model many questions from a script?
+Explain build/answers.
 """),
     ("make deps", "make deps installs the libraries that ds4 needs, with apt or Homebrew.", """
 What does make deps do?
@@ -695,6 +789,18 @@ Commands?
 What are the ds4 commands?
 Give me a list of all commands.
 """),
+    ("using ds4", 'Run ds4 for a chat or ds4 -p "TEXT" for one answer; -m FILE chooses a large model.', """
+How do I use @?
+How does one use @?
+How do I run @?
+How do I run a model with @?
+How does @ work on the command line?
+What do I type to use @?
+Show me how to use @.
+Explain how to use @.
+How is @ used?
+Usage?
+"""),
     ("ds4 -p", 'ds4 -p "TEXT" answers one prompt and exits.', """
 What does ds4 -p do?
 What is the option -p?
@@ -863,6 +969,33 @@ Do I need --exact on the CPU?
 Which option asks for float arithmetic?
 What changes with --exact?
 """),
+    ("logits --no-compressed", "--no-compressed is for tests: attention does not see compressed rows.", """
+What does --no-compressed do?
+What is --no-compressed for?
+What does the option --no-compressed mean?
+Explain --no-compressed.
+How do I turn compressed rows off?
+What changes with --no-compressed?
+Which option hides the compressed rows?
+"""),
+    ("logits --no-qat", "--no-qat is for tests: rows and indexer queries are not rounded to FP8 and FP4.", """
+What does --no-qat do?
+What is --no-qat for?
+What does the option --no-qat mean?
+Explain --no-qat.
+How do I turn the rounding of rows off?
+What changes with --no-qat?
+Which option turns off the rounding of rows?
+"""),
+    ("logits --float-rows", "--float-rows is for tests: rows are kept as float32.", """
+What does --float-rows do?
+What is --float-rows for?
+What does the option --float-rows mean?
+Explain --float-rows.
+How do I keep rows as float32?
+What changes with --float-rows?
+Which option keeps the rows in float32?
+"""),
     ("ds4 score", "ds4 score tells how well the model predicts a text.", """
 What does ds4 score do?
 What is ds4 score?
@@ -941,6 +1074,9 @@ How do I tell ds4 which model to use?
 Which option sets the model file?
 How do I select a model file?
 How do I use a different model?
+How do I load a GGUF file?
+How do I open a model file?
+How do I run the big model?
 What does ds4 -m mean?
 """),
     ("ds4 without -m",
@@ -1044,6 +1180,7 @@ What if I do not give -n?
 """),
     ("the option --temp", "--temp X sets the sampling temperature, from 0 to 100; the default is 1.", """
 What does --temp do?
+What is temperature?
 What is the option --temp?
 What is --temp for?
 What is the default of --temp?
@@ -1271,6 +1408,9 @@ How do I get out of here?
 What does Ctrl-D do?
 Which chat command ends the program?
 How do I close @?
+How do I exit?
+How do I leave?
+How do I exit @?
 Explain /quit.
 How do I stop the program?
 """),
@@ -1298,6 +1438,18 @@ Who can read the history file?
 Is the history private?
 Where does the chat save its history?
 Does the chat have a history?
+"""),
+    ("saving a chat", "The chat saves the lines that you typed, but not the conversation.", """
+Can I save the conversation?
+How do I save the conversation?
+How do I save a chat?
+Does the chat save the conversation?
+Can I resume a chat later?
+Can I continue the chat tomorrow?
+How do I load an old conversation?
+Is the conversation saved when I quit?
+Are the answers saved?
+Where is my conversation saved?
 """),
     ("long lines in the chat", "A line that ends with a backslash goes on in the next one.", """
 How do I type several lines in the chat?
@@ -1808,6 +1960,8 @@ Which folders does the source have?
 How is the source organised?
 What folders are in src?
 How is the code structured?
+Where is the source code?
+Where is the source code of @?
 List the folders of src.
 What is the structure of the source?
 Which parts does the source have?
@@ -1969,6 +2123,107 @@ Does @ do fine-tuning?
 Can @ learn from my data?
 Is training possible with @?
 """),
+    # ---- words that a newcomer meets ---------------------------------------------------------------------------
+    ("what a language model is", "A language model predicts the next token of a text, again and again.", """
+What is a language model?
+What is an LLM?
+What is a large language model?
+How does a language model work?
+What does a language model do?
+Explain what a language model is.
+What is a model?
+What does LLM mean?
+"""),
+    ("what a token is", "A token is a piece of text: a word, a part of one, a digit or a sign.", """
+What is a token?
+What are tokens?
+What does token mean?
+Explain what a token is.
+Is a token a word?
+How long is a token?
+Tell me what a token is.
+"""),
+    ("what a tokenizer is", "A tokenizer cuts text into tokens and gives each its number.", """
+What is a tokenizer?
+What does a tokenizer do?
+What is a tokenizer for?
+Explain what a tokenizer is.
+How does text become tokens?
+Why does a model need a tokenizer?
+What is tokenization?
+"""),
+    ("what weights are", "The weights, or parameters, are the numbers that a model learned in its training.", """
+What are weights?
+What are parameters?
+What is a parameter of a model?
+What are the weights of a model?
+Explain what weights are.
+What does parameter mean?
+What is a weight?
+"""),
+    ("what a context is", "The context is the text that a model sees at once, counted in tokens.", """
+What is a context?
+What is the context?
+What is a context window?
+What does context mean?
+Explain what the context is.
+What is the context of a model?
+What is a context length?
+"""),
+    ("what a prompt is", "A prompt is the text that a model is given to go on from.", """
+What is a prompt?
+What does prompt mean?
+Explain what a prompt is.
+What is a prompt for?
+Tell me what a prompt is.
+What do you call the text that a model is given?
+"""),
+    ("what logits are", "Logits are the scores that a model gives to each possible next token.", """
+What are logits?
+What is a logit?
+What does logit mean?
+Explain what logits are.
+Tell me what logits are.
+What do the logits say?
+"""),
+    ("what perplexity is", "Perplexity says how well a model predicts a text; lower is better.", """
+What is perplexity?
+What does perplexity mean?
+What does perplexity measure?
+Explain perplexity.
+Is a low perplexity good?
+Is a high perplexity bad?
+Tell me what perplexity is.
+"""),
+    ("what quantisation is", "Quantisation stores weights with fewer bits, so that the file becomes smaller.", """
+What is quantisation?
+What is quantization?
+What does quantised mean?
+Explain quantisation.
+Why are models quantised?
+What is a quantised model?
+What is a quant?
+What is quantisation good for?
+"""),
+    ("what a mixture of experts is",
+     "In a mixture of experts each token is computed by a few of many small networks.", """
+What is a mixture of experts?
+What does MoE mean?
+What is an MoE model?
+What is an expert in a model?
+Explain mixture of experts.
+How does a mixture of experts work?
+What are experts?
+"""),
+    ("what attention is", "Attention is how a model looks at earlier tokens to compute the next one.", """
+What is attention?
+What does attention mean?
+Explain attention.
+What does attention do?
+How does attention work?
+What is attention in a model?
+Why does a model need attention?
+"""),
     # ---- the small model ---------------------------------------------------------------------------------------
     ("what ds4-nano is", "ds4-nano is a very small model of the DeepSeek V4 architecture that ships with ds4.", """
 What is ds4-nano?
@@ -2059,6 +2314,38 @@ Vocabulary of ds4-nano?
 How many different tokens does # have?
 What is the size of the vocabulary of #?
 """),
+    ("the context of ds4-nano", "ds4-nano has a context of 8,192 tokens.", """
+What is the context length of #?
+How long is the context of #?
+What is the context of #?
+How large is the context window of #?
+What is the maximum context of #?
+How many tokens can # read?
+How many tokens fit in the context of #?
+How long can a prompt for # be?
+Context length of ds4-nano?
+How much text can # read at once?
+"""),
+    ("the experts of ds4-nano",
+     "Each layer of ds4-nano has 8 routed experts, of which 2 are used, and 1 shared expert.", """
+How many experts does # have?
+How many experts does # use for a token?
+How many routed experts has #?
+How many experts of # are active?
+Experts of ds4-nano?
+Does # have experts?
+Is # a mixture of experts?
+"""),
+    ("the memory for ds4-nano", "ds4-nano needs less than 100 MB of memory.", """
+How much memory does # need?
+How much RAM does # need?
+How much memory do I need for #?
+How many MB of memory does # take?
+Which machine can run #?
+Does # run on an old laptop?
+Will # run on my laptop?
+Memory for ds4-nano?
+"""),
     ("the training data of ds4-nano", "ds4-nano was trained only on text that the code in train/ generates.", """
 What was # trained on?
 What is the training data of #?
@@ -2078,10 +2365,32 @@ With what was # trained?
 Which framework was used to train #?
 Was # trained from scratch?
 How was # made?
-Can I train # myself?
 Where is the training code of #?
-How do I make # again?
 Where is the code that trained #?
+Which code trained #?
+"""),
+    ("training ds4-nano again", "python3 train/train.py --out DIR trains ds4-nano again on one GPU.", """
+How do I train # again?
+Can I train # myself?
+How do I make # again?
+How do I retrain #?
+Which command trains #?
+How can I train #?
+Can I retrain #?
+What is the command to train #?
+What does train/train.py do?
+How do I run the training of #?
+"""),
+    ("how long ds4-nano was trained", "ds4-nano was trained in less than half an hour on one GPU.", """
+How long was # trained?
+How long did it take to train #?
+How long does it take to train #?
+How much time does the training of # need?
+On which GPU was # trained?
+What hardware was # trained on?
+How many GPUs does the training of # need?
+Do I need a GPU to train #?
+How many minutes does the training of # take?
 """),
     ("the licence of ds4-nano", "ds4-nano has the MIT licence, like ds4 itself.", """
 What licence does # have?
@@ -2140,20 +2449,59 @@ def question(rng, phrasing):
         return rng.choice(PROGRAM if match.group() == "@" else NANO)
 
     text = _SUBJECT.sub(subject, phrasing)
-    text = text[:1].upper() + text[1:] if rng.random() < 0.9 and not text.startswith("ds4") else text
+    if phrasing[0] in "@#" and rng.random() < 0.9 and not text.startswith("ds4"):
+        text = text[0].upper() + text[1:]
     if rng.random() < 0.4:
         text = text.replace("licence", "license").replace("colour", "color").replace("quantis", "quantiz")
     return vary(rng, text, opener=0.4, closer=0.1, lower=0.3, unpunctuated=0.25, typos=0.12)
 
 
-_CORES = [phrasings.strip().split("\n") for _, _, phrasings in FACTS]
+# What vary() makes of each other, and is one phrasing for the split.
+_EQUIVALENT = ((r"[@]", "ds4"), (r"#", "ds4-nano"), (r"^what's ", "what is "), (r"^which ", "what "),
+               (r"^(how can i|how do you|how to) ", "how do i "), (r"[.?!]$", ""))
+N_TRAINED = 6                   # phrasings of a fact that are trained at least
+
+
+def _canonical(phrasing):
+    text = phrasing.lower()
+    for pattern, plain in _EQUIVALENT:
+        text = re.sub(pattern, plain, text)
+    return text
+
+
+def _split(phrasings):
+    """-> those that are trained on, those that never are"""
+    phrasings = phrasings.strip().split("\n")
+    unseen, n_trained = [], len(phrasings)
+    for phrasing in phrasings:
+        alike = [p for p in phrasings if _canonical(p) == _canonical(phrasing)]
+        if phrasing not in unseen and n_trained - len(alike) >= N_TRAINED and \
+                is_held_out("fact core", _canonical(phrasing)):
+            unseen += alike
+            n_trained -= len(alike)
+    return [p for p in phrasings if p not in unseen], unseen
+
+
+_CORES = [_split(phrasings) for _, _, phrasings in FACTS]
+_WITH_UNSEEN = [i for i, (_, unseen) in enumerate(_CORES) if unseen]
+
+
+def _turn(rng, i, phrasings):
+    topic, answer, _ = FACTS[i]
+    user = question(rng, rng.choice(phrasings))
+    return Turn("fact", user, answer, f"The question is about {topic}.", accept=(answer.rstrip("."),))
 
 
 def fact(rng):
     i = rng.randrange(len(FACTS))
-    topic, answer, _ = FACTS[i]
-    user = question(rng, rng.choice(_CORES[i]))
-    return Turn("fact", user, answer, f"The question is about {topic}.", accept=(answer.rstrip("."),))
+    return _turn(rng, i, _CORES[i][0])
+
+
+def unseen_fact(rng):
+    """In words that are never trained on."""
+    i = rng.choice(_WITH_UNSEEN)
+    return _turn(rng, i, _CORES[i][1])
 
 
 TASKS = [(1, fact)]
+UNSEEN_TASKS = [(1, unseen_fact)]

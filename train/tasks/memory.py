@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from .common import Conversation, Turn, draw, is_held_out
-from .words_list import ANIMALS, CITIES, COLOURS, FRUITS, NAMES, OBJECTS, WORDS
+from .words_list import ANIMALS, CITIES, COLOURS, DAYS, FRUITS, MONTHS, NAMES, OBJECTS, WORDS
 
 # ---- shared pieces -----------------------------------------------------------------------------------
 
@@ -87,14 +87,18 @@ any_name = listed_or(invented_name, NAMES)
 any_city = listed_or(invented_name, CITIES)
 any_word = listed_or(invented_word, WORDS)
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-          "November", "December")
-
 
 def number_of_digits(rng: random.Random, least: int, most: int) -> str:
     n_digits = rng.randint(least, most)
     return str(rng.randrange(10 ** (n_digits - 1), 10 ** n_digits))
+
+
+def any_date(rng: random.Random) -> str:
+    return f"{rng.randint(1, 28)} {rng.choice(MONTHS)}"
+
+
+def any_time(rng: random.Random) -> str:
+    return f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}"
 
 
 # ---- facts -------------------------------------------------------------------------------------------
@@ -123,10 +127,6 @@ _LANGUAGES = ("English", "German", "French", "Spanish", "Italian", "Greek", "Pol
 
 def _event_time(rng):
     return f"on {rng.choice(DAYS)} at {rng.randint(1, 12)}"
-
-
-def _birthday(rng):
-    return f"{rng.randint(1, 28)} {rng.choice(MONTHS)}"
 
 
 def _three_words(rng):
@@ -217,7 +217,7 @@ FACT_KINDS = (
              ("My favourite food is {v}.", "The food I like best is {v}.", "I like to eat {v} most of all."),
              ("What is my favourite food?", "Which food do I like best?", "What do I like to eat most of all?"),
              "Your favourite food is {v}."),
-    FactKind("birthday", ("",), _birthday,
+    FactKind("birthday", ("",), any_date,
              ("My birthday is on {v}.", "I was born on {v}.", "I have my birthday on {v}."),
              ("When is my birthday?", "On which day is my birthday?", "Do you remember my birthday?"),
              "Your birthday is on {v}."),

@@ -26,6 +26,12 @@ QUESTION_WORDS = frozenset("""
 what what's whats which who who's whose where where's when why how how's is are am was does do did can could will would
 should may has have had in on at for from under with to by if of
 """.split())
+# First words of templates such as "Sum of {a} and {b}" and "I need {text}", which no "Could you" can stand before.
+NOT_IMPERATIVE = frozenset("""
+sum product twice half even odd larger smaller largest smallest max min next sequence first last length upper lower
+number letters vowels opposite antonym plural past position word shortest longest unique i my you that this the it one there no not nothing only
+still nobody everything something a an
+""".split())
 CONTRACTIONS = (
     (r"^What is ", ("What's ", "Whats ", "What is ")),
     (r"^What does ", ("What exactly does ",)),
@@ -46,7 +52,7 @@ def _kind_of(template):
         return "other"
     if first.group().lower() in QUESTION_WORDS or template.endswith("?"):
         return "question"
-    return "request" if first.group()[0].isupper() else "other"
+    return "request" if first.group()[0].isupper() and first.group().lower() not in NOT_IMPERATIVE else "other"
 
 
 def _lower_first(template):

@@ -8,18 +8,16 @@ No two facts of a text share kind and subject; many share one of them, so that b
 
 Distances are counted in words here. With the model's vocabulary a word of this prose is about 1.4 tokens,
 punctuation included, so 2,800 words are about 4,000 tokens; an evaluation should measure the tokens between
-Conversation.fact and the question. needle_position() gives the words.
+Conversation.fact and the question.
 """
 import random
 import re
 from dataclasses import dataclass
 
 from .common import Conversation, is_held_out
-from .memory import (DAYS, MONTHS, any_city, any_name, any_word, assistant, invented_name, invented_word,
+from .memory import (any_city, any_date, any_name, any_time, any_word, assistant, invented_name, invented_word,
                      number_of_digits, ordinary_turn, system_messages, user)
-from .words_list import ANIMALS, COLOURS, FRUITS, NAMES, OBJECTS, WORDS
-
-TOKENS_PER_WORD = 1.4
+from .words_list import ANIMALS, COLOURS, DAYS, FRUITS, MONTHS, NAMES, OBJECTS, WORDS
 
 # ---- prose -------------------------------------------------------------------------------------------
 #
@@ -566,16 +564,8 @@ def _where(rng):
     return f"{rng.choice(_WHERE)} the {_attributed(OBJECTS)(rng)}"
 
 
-def _clock(rng):
-    return f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}"
-
-
 def _two_words(rng):
     return f"{any_word(rng)}-{any_word(rng)}"
-
-
-def _date(rng):
-    return f"{rng.randint(1, 28)} {rng.choice(MONTHS)}"
 
 
 def _serial(rng):
@@ -608,7 +598,7 @@ FACT_KINDS = (
              ("the phone number of {s} is {v}.", "call {s} at {v}.", "{s} has the phone number {v}."),
              ("What is the phone number of {s}?", "At which number can one call {s}?",
               "Which phone number does {s} have?")),
-    FactKind("birthday", any_name, _date,
+    FactKind("birthday", any_name, any_date,
              ("{s}'s birthday is on {v}.", "{s} was born on {v}.", "the birthday of {s} is {v}."),
              ("When is {s}'s birthday?", "On which day was {s} born?", "What is the birthday of {s}?")),
     FactKind("price", _attributed(OBJECTS), _amount(2, 9999, "euros"),
@@ -619,7 +609,7 @@ FACT_KINDS = (
               "for {s}, take the train on platform {v}."),
              ("From which platform does the train to {s} leave?", "Which platform is the one for {s}?",
               "On which platform is the train to {s}?")),
-    FactKind("bus", any_city, _clock,
+    FactKind("bus", any_city, any_time,
              ("the bus to {s} leaves at {v}.", "at {v} the bus to {s} leaves.",
               "the departure of the bus to {s} is at {v}."),
              ("When does the bus to {s} leave?", "At what time is the bus to {s}?",
@@ -789,12 +779,12 @@ def _other_answers(fact):
 
 
 def _chance(rng, think):
-    return rng.random() < 0.3 if think is None else think
+    return rng.random() < 0.4 if think is None else think
 
 
 def conversation(rng: random.Random, n_words: int, n_facts: int, n_questions: int, think=None) -> Conversation:
     """A text of about n_words words with n_facts facts in it, and n_questions questions, all different as far as
-    there are facts. think: 30 % if None; only the last answer has the reasoning."""
+    there are facts. think: 40 % if None; only the last answer has the reasoning."""
     think = _chance(rng, think)
     order = rng.sample(range(n_facts), min(n_questions, n_facts))
     last = order[-1]
@@ -845,25 +835,25 @@ def single(rng: random.Random, distance_words: int, think=None) -> Conversation:
                         accept=_other_answers(fact), fact=needle)
 
 
-def needle_position(conversation: Conversation) -> int:
-    """How many words lie between the fact of the last answer and the last question."""
-    text = "\n".join(m["content"] for m in conversation.messages[:-1])
-    question = conversation.messages[-2]["content"].split("\n")[-1]
-    behind = text[text.index(conversation.fact) + len(conversation.fact):len(text) - len(question)]
-    return len(behind.split())
+def _n_questions(rng, least, most):
+    """About each fact at most one question is asked. One question in every seventh text: then nothing but the text
+    stands before the answer."""
+    return 1 if rng.random() < 0.15 else rng.randint(least, most)
 
 
 def dense(rng: random.Random) -> Conversation:
-    """10-30 facts in 100-400 words, 10-20 questions: teaches the mechanism quickly."""
+    """10-30 facts in 100-400 words, 10-20 questions or one: teaches the mechanism quickly."""
     n_facts = rng.randint(10, 30)
-    return conversation(rng, rng.randint(max(100, 9 * n_facts), 400), n_facts, rng.randint(10, 20))
+    return conversation(rng, rng.randint(max(100, 9 * n_facts), 400), n_facts, _n_questions(rng, 10, 20))
 
 
 def medium(rng: random.Random) -> Conversation:
-    """300-1,200 words, 20 questions."""
-    return conversation(rng, rng.randint(300, 1200), rng.randint(20, 40), 20)
+    """3-40 facts in 200-1,200 words, at least 25 words a fact; up to 20 questions."""
+    n_words = rng.randint(200, 1200)
+    return conversation(rng, n_words, rng.randint(3, min(40, n_words // 25)), _n_questions(rng, 10, 20))
 
 
 def long(rng: random.Random) -> Conversation:
-    """1,200-2,800 words, 30-40 questions about facts spread over the whole text."""
-    return conversation(rng, rng.randint(1200, 2800), rng.randint(40, 60), rng.randint(30, 40))
+    """5-60 facts, spread over 1,200-2,800 words, at least 25 words a fact; up to 40 questions."""
+    n_words = rng.randint(1200, 2800)
+    return conversation(rng, n_words, rng.randint(5, min(60, n_words // 25)), _n_questions(rng, 30, 40))

@@ -1,7 +1,7 @@
 """Small talk, identity, honest refusals and a little common knowledge."""
 from .common import Turn
 from .phrasing import phrase, vary
-from .words_list import ANIMALS, CITIES, FRUITS, WORDS
+from .words_list import ANIMALS, CITIES, DAYS, FRUITS, MONTHS, ORDINALS, WORDS
 
 # ---- small talk: (topic, answer, phrasings) ---------------------------------------------------------------------
 
@@ -96,6 +96,8 @@ Hi, how are you?
 Hey, how are you doing?
 How are things?
 Everything ok?
+How's life?
+How is life?
 How have you been?
 How is your day?
 how r u
@@ -242,6 +244,9 @@ Are you smart?
 Are you intelligent?
 Are you clever?
 Are you stupid?
+Why are you so dumb?
+Why do you make mistakes?
+Why is your answer wrong?
 Are you as good as a large model?
 How good are you?
 How smart are you?
@@ -293,6 +298,7 @@ Do you have feelings?
 Do you have a heart?
 Do you have a soul?
 Are you conscious?
+Are you sentient?
 Do you eat?
 Do you sleep?
 Do you dream?
@@ -389,8 +395,24 @@ How do you work inside?
 How do you function?
 Are you a transformer?
 Are you a neural network?
-Do you have experts?
 What are you made of?
+"""),
+    ("my context", "I have a context of 8,192 tokens.", """
+What is your context length?
+What is your context window?
+How long is your context?
+How large is your context?
+How many tokens can you read?
+How much can you read at once?
+How long can my question be?
+What is your maximum context?
+"""),
+    ("my experts", "Each of my layers has 8 routed experts, of which 2 are used, and 1 shared expert.", """
+How many experts do you have?
+How many of your experts are active?
+Do you have experts?
+Are you a mixture of experts?
+Are you an MoE model?
 """),
     ("my languages", "I understand only simple English.", """
 What languages do you speak?
@@ -574,6 +596,7 @@ Do you know something interesting?
 Say something interesting.
 Say something.
 Surprise me.
+Tell me a secret.
 Tell me something new.
 Teach me something.
 Talk to me.
@@ -752,6 +775,32 @@ ping
 Hello, are you there?
 Do you read me?
 Does this work?
+"""),
+    ("laughing", "I am glad that you laugh!", """
+lol
+LOL
+haha
+hahaha
+Haha!
+hehe
+rofl
+That is funny.
+That was funny!
+:-)
+:)
+"""),
+    ("leaving the chat", "/quit or Ctrl-D leaves the chat.", """
+exit
+Exit
+exit()
+quit
+Quit
+quit()
+/exit
+:q
+q
+logout
+leave
 """),
     ("no question", "I do not understand that. Please ask me something simple.", """
 ?
@@ -1004,6 +1053,23 @@ How do I get rich?
 How do I make friends?
 What will happen in the year {future}?
 """),
+    (2, UNKNOWN, """
+What rhymes with {word}?
+Which word rhymes with {word}?
+Find a rhyme for {word}.
+Make an anagram of {word}.
+What is an anagram of {word}?
+How many syllables does {word} have?
+How many syllables are in {word}?
+What is a synonym of {word}?
+Give me another word for {word}.
+Define {word}.
+What does {word} mean?
+What does the word {word} mean?
+What is the meaning of the word {word}?
+Is {word} a noun or a verb?
+Where is the stress in {word}?
+"""),
     (4, NO_WRITING, """
 Write {text}.
 Write me {text}.
@@ -1051,6 +1117,8 @@ What is the price of gold?
 How much does a flight to {city} cost?
 When does the next train to {city} leave?
 Who won the game yesterday?
+How many dollars are {n2} euros?
+How much is {n2} euros in dollars?
 Search the web for {topic}.
 Search for {person}.
 Google {topic}.
@@ -1123,7 +1191,32 @@ Can you write a program for me?
 I need {program} in {code}.
 Make {program} for me.
 """),
-    (1, NO_COMPUTING, """
+    (2, NO_COMPUTING, """
+What is {big} + {big2}?
+{big} + {big2}
+{big}+{big2}
+{big} - {big2}
+What is {big} minus {big2}?
+What is {two} x {two2}?
+What is {two} * {two2}?
+{two} * {two2}
+{two} x {two2} =
+{two} times {two2}
+What is {two2} percent of {n}?
+What is {two2}% of {n}?
+{two2}% of {n}
+What is {n2}.5 + {n}.25?
+{n2}.25 * {two}
+{n2} + {two} * {n2}
+({n2} + {n}) x {two}
+What is {n2} x {n2} + {n}?
+What is 1/{n2} + 1/{two}?
+How many km are {n2} miles?
+{n2} miles in km
+{n2} pounds in kg
+How many kg are {n2} pounds?
+{n2} ounces in grams
+How many litres are {n2} gallons?
 What is {big} x {big2}?
 What is {big} * {big2}?
 {big} * {big2}
@@ -1157,12 +1250,9 @@ REASONS = {UNKNOWN: "This is knowledge about the world, which I do not have.",
 
 # ---- common knowledge -------------------------------------------------------------------------------------------
 
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 SEASONS = "spring summer autumn winter".split()
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-ORDINALS = ("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth").split()
 OPPOSITES = """
 hot cold|big small|tall short|fast slow|up down|left right|day night|black white|good bad|happy sad|old young|
 rich poor|hard soft|light dark|wet dry|open closed|full empty|high low|early late|easy difficult|strong weak|
@@ -1545,6 +1635,7 @@ def common(rng):
     return rng.choices([task for _, task in COMMON], [weight for weight, _ in COMMON])[0](rng)
 
 
+_REQUESTS = ("Tell", "Say", "Describe", "Introduce", "Please", "Give", "List", "Make", "Draw", "Sing", "Show", "Teach")
 _TALK = [(topic, answer, text.strip().split("\n")) for topic, answer, text in TALK]
 
 
@@ -1552,7 +1643,8 @@ def talk(rng):
     topic, answer, phrasings = rng.choice(_TALK)
     text = rng.choice(phrasings)
     if len(text) > 12 and text.endswith(("?", ".")):
-        user = vary(rng, text, opener=0.25, closer=0.04, typos=0.07)
+        asks = text.endswith("?") or text.split()[0] in _REQUESTS   # "Could you I am sad" is not English
+        user = vary(rng, text, opener=0.25 if asks else 0, closer=0.04 if asks else 0, typos=0.07)
     else:       # a greeting takes no "quick question" before it
         user = vary(rng, text, opener=0, closer=0, typos=0.05)
         if rng.random() < 0.1 and user[-1:].isalpha():
@@ -1570,7 +1662,7 @@ def refuse(rng):
                   code=rng.choice(CODE_LANGUAGES), program=rng.choice(PROGRAMS), text=rng.choice(TEXTS),
                   illness=rng.choice(ILLNESSES), product=rng.choice(PRODUCTS), year=rng.randint(1800, 2025),
                   future=rng.randint(2050, 2500), big=rng.randint(1000, 999999), big2=rng.randint(100, 99999),
-                  n=rng.randint(13, 999), n2=rng.randint(3, 99))
+                  n=rng.randint(13, 999), n2=rng.randint(3, 99), two=rng.randint(11, 99), two2=rng.randint(13, 99))
     return Turn("talk", user, answer, REASONS[answer])
 
 

@@ -20,10 +20,10 @@ import re
 from dataclasses import dataclass, field
 
 from .common import Conversation, is_held_out
-from .memory import (DAYS, MONTHS, any_city, any_name, any_word, assistant, invented_word, number_of_digits,
+from .memory import (any_city, any_date, any_name, any_time, any_word, assistant, invented_word, number_of_digits,
                      lower_start, ordinary_turn, system_messages, user)
 from .recall import right_articles
-from .words_list import ANIMALS, CITIES, COLOURS, FRUITS, OBJECTS
+from .words_list import ANIMALS, CITIES, COLOURS, DAYS, FRUITS, OBJECTS
 
 # ---- values ------------------------------------------------------------------------------------------
 
@@ -41,12 +41,7 @@ def _decimal(least, most):
 
 
 def _clock(rng):
-    return f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}" if rng.random() < 0.6 else f"{rng.randint(1, 12)} " + \
-        rng.choice(("am", "pm"))
-
-
-def _date(rng):
-    return f"{rng.randint(1, 28)} {rng.choice(MONTHS)}"
+    return any_time(rng) if rng.random() < 0.6 else f"{rng.randint(1, 12)} {rng.choice(('am', 'pm'))}"
 
 
 _EXTENSIONS = ("txt", "md", "c", "h", "py", "json", "csv", "log", "html", "sh", "toml")
@@ -357,7 +352,7 @@ FAMILIES = (
     Family(("create_event", "add_event", "createEvent", "calendar_add"),
            ("Add an event to the calendar", "Create a calendar entry"),
            (("title", "string", "", True), ("day", "string", "", True), ("time", "string", "", False)),
-           {"title": _phrase, "day": lambda rng: rng.choice(DAYS) if rng.random() < 0.5 else _date(rng),
+           {"title": _phrase, "day": lambda rng: rng.choice(DAYS) if rng.random() < 0.5 else any_date(rng),
             "time": _clock},
            (('Put "{title}" into my calendar on {day}.', '"{title}" is in your calendar.', "ok"),
             ('Add "{title}" to the calendar on {day} at {time}', '"{title}" is in your calendar.', "ok"),
@@ -366,7 +361,7 @@ FAMILIES = (
     Family(("list_events", "getCalendar", "events_of_day"),
            ("List the events of a day", "Show the calendar of a day"),
            (("day", "string", "", True),),
-           {"day": lambda rng: rng.choice(DAYS) if rng.random() < 0.5 else _date(rng), "event": _phrase,
+           {"day": lambda rng: rng.choice(DAYS) if rng.random() < 0.5 else any_date(rng), "event": _phrase,
             "time": _clock},
            (("What is in my calendar on {day}?", "On {day} you have: {event} at {time}.", "all"),
             ("Do I have anything to do on {day}?", "On {day} you have: {event} at {time}.", "all"),
@@ -426,7 +421,7 @@ FAMILIES = (
            ("Look up an order", "Status of an order"),
            (("order_id", "string", "number of the order", True),),
            {"order_id": _reference, "status": _choice("shipped", "open", "paid", "cancelled", "delivered", "waiting"),
-            "date": _date, "items": _integer(1, 40)},
+            "date": any_date, "items": _integer(1, 40)},
            (("What is the status of order {order_id}?", "The status of order {order_id} is {status}.", "status"),
             ("Where is my order {order_id}?", "The status of order {order_id} is {status}.", "status"),
             ("When does order {order_id} arrive?", "Order {order_id} arrives on {date}.", "date"),
@@ -661,7 +656,7 @@ _FIELDS = ("status", "price", "weight", "owner", "colour", "count", "level", "sp
            "version", "temperature", "next_step", "length", "position")
 _FIELD_VALUES = {"owner": any_name, "last_user": any_name, "name": any_name, "colour": _choice(*COLOURS),
                  "city": any_city,
-                 "date": _date, "delivery_date": _date, "room": _choice(*_ROOMS), "code": _reference,
+                 "date": any_date, "delivery_date": any_date, "room": _choice(*_ROOMS), "code": _reference,
                  "status": _choice("open", "closed", "shipped", "ready", "broken", "active", "waiting", "new", "lost"),
                  "state": _choice("on", "off", "idle", "busy", "empty", "full"), "next_step": any_word,
                  "serial_number": _reference, "position": any_word, "price": _decimal(1, 900),

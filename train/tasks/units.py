@@ -129,13 +129,15 @@ def _amount(rng, factor, to_small):
     """A number that people would convert, given the factor and the direction."""
     how = rng.random()
     if to_small:
-        if how < 0.75:
+        if how < 0.8:
             return Fraction(rng.randint(1, 20 if factor in (1000, 100, 10) else 12))
-        if how < 0.85:
+        if how < 0.9:
             return Fraction(rng.randint(1, 20) * 10)
         return Fraction(rng.randint(1, 60), 10) if factor in (1000, 100, 10) else Fraction(rng.randint(1, 9), 2)
-    if how < 0.75:
+    if how < 0.8:
         return factor * rng.randint(1, 20 if factor in (1000, 100, 10) else 12)
+    if how < 0.9 and factor in (1000, 100):
+        return factor * rng.randint(1, 60) / 10
     if factor in (1000, 100, 10):
         return Fraction(factor) * rng.randint(1, 60) / rng.choice((10, 10, 100)) if factor > 10 else Fraction(
             rng.randint(1, 99))
@@ -151,6 +153,8 @@ def convert(rng):
     source, target = (large, small) if to_small else (small, large)
     if decimal(amount) is None or decimal(result) is None or amount > 99999 or result > 999999:
         return convert(rng)
+    if (result * 10).denominator != 1 and rng.random() < 0.5:
+        return convert(rng)             # two or three decimal places are rare
     source_names, target_names = rng.choice(UNITS[source][2]), rng.choice(UNITS[target][2])
     shown = decimal(amount)
     if amount == 1 and rng.random() < 0.3:
@@ -166,7 +170,7 @@ def convert(rng):
     user = template.format(n=shown, f=name, t=target_names[1])
     answer = named(result, target)
     sign = "x" if to_small else "/"
-    reasoning = (f"1 {UNITS[large][0]} is {named(factor, small)}. {decimal(amount)} {sign} {decimal(factor)} = "
+    reasoning = (f"1 {UNITS[large][0]} = {named(factor, small)}, so {decimal(amount)} {sign} {decimal(factor)} = "
                  f"{decimal(result)}.")
     return Turn("units", user, answer, reasoning, key=f"{decimal(amount)} {source} {target}", accept=(decimal(result),))
 

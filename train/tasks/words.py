@@ -1,14 +1,13 @@
 """Word operations. The operands are often invented, so that the letters of every vocabulary piece are learned."""
 from .common import Turn
 from .phrasing import phrase, vary
-from .words_list import ANIMALS, CITIES, COLOURS, FRUITS, NAMES, OBJECTS, WORDS
+from .words_list import ANIMALS, CITIES, COLOURS, FRUITS, NAMES, OBJECTS, ORDINALS, WORDS
 
 ONSETS = ("b bl br c ch cl cr d dr f fl fr g gl gr h j k kl l m n p pl pr qu r s sc sh sk sl sm sn sp st t th tr v w y "
           "z").split()
 NUCLEI = "a e i o u ai ea ee oo ou ay".split()
 CODAS = " n r s t l m d ck st nd sh x p g".split(" ")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 SHORT_ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -24,7 +23,7 @@ def invented(rng):
     return "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 8)))
 
 
-def any_word(rng):
+def operand(rng):
     if rng.random() < INVENTED:
         return invented(rng)
     return rng.choice(rng.choice(LISTS))
@@ -34,7 +33,7 @@ def some_words(rng, least, most):
     """Different words, mostly of one list."""
     n = rng.randint(least, most)
     if rng.random() < 0.15:
-        words = [any_word(rng) for _ in range(n)]
+        words = [operand(rng) for _ in range(n)]
         return words if len(set(words)) == n else some_words(rng, least, most)
     words = rng.sample(rng.choice(LISTS), n)
     if rng.random() < 0.15:
@@ -165,7 +164,7 @@ Convert only the first letter to upper case: {w}
 
 
 def _case_operand(rng):
-    words = [any_word(rng) for _ in range(rng.choice((1, 1, 1, 1, 1, 1, 2, 3)))]
+    words = [operand(rng) for _ in range(rng.choice((1, 1, 1, 1, 1, 1, 2, 3)))]
     return " ".join(words)
 
 
@@ -197,7 +196,7 @@ def lower(rng):
 
 
 def capitalize(rng):
-    text = any_word(rng)
+    text = operand(rng)
     return Turn("capitalize", phrase(rng, CAPITALIZE, w=quoted(rng, text)), text.capitalize(),
                 f"The first letter is {text[0]}, which becomes {text[0].upper()}.", key=text)
 
@@ -313,6 +312,11 @@ Word count: {w}
 """)
 COUNT_ONE = lines("""
 How many {l}s are in {w}?
+How many {l}'s are in {w}?
+How many {l}'s are there in {w}?
+How many {l}'s does {w} have?
+How many {l} are in {w}?
+How many {l} in {w}?
 How many times does {l} occur in {w}?
 How many times does the letter {l} appear in {w}?
 How many times is {l} in {w}?
@@ -448,7 +452,7 @@ Drop every {l} in {w}.
 def _letter_operand(rng):
     """Mostly small letters; now and then a name or a city."""
     how = rng.random()
-    return rng.choice(NAMES) if how < 0.05 else rng.choice(CITIES) if how < 0.1 else any_word(rng)
+    return rng.choice(NAMES) if how < 0.05 else rng.choice(CITIES) if how < 0.1 else operand(rng)
 
 
 def reverse(rng):
@@ -470,6 +474,15 @@ def _numbered(word):
     return ", ".join(f"{letter} {i}" for i, letter in enumerate(word, 1))
 
 
+def _with_repeated_letter(rng):
+    """A word, and a letter that it has at least twice."""
+    while True:
+        word = operand(rng)
+        repeated = sorted(c for c in set(word) if word.count(c) > 1)
+        if repeated:
+            return word, rng.choice(repeated)
+
+
 def count(rng):
     how = rng.random()
     if how < 0.45:
@@ -482,9 +495,11 @@ def count(rng):
         steps = ", ".join(f"{word} {i}" for i, word in enumerate(words, 1))
         return Turn("count", phrase(rng, COUNT_WORDS, w=f'"{text}"' if rng.random() < 0.4 else text), str(len(words)),
                     f"{steps}. So {len(words)}.", key=text, accept=(f"{len(words)} words",))
-    word = any_word(rng)
+    word = operand(rng)
     if how < 0.85:
         letter = rng.choice(word) if rng.random() < 0.8 else rng.choice(LETTERS)
+        if rng.random() < 0.4:
+            word, letter = _with_repeated_letter(rng)
         user = phrase(rng, COUNT_ONE, w=quoted(rng, word), l=rng.choice(("{}", "{}", "'{}'")).format(letter))
         wanted = letter
     else:
@@ -513,7 +528,7 @@ def first_last(rng):
 
 
 def contains(rng):
-    word = any_word(rng)
+    word = operand(rng)
     letter = rng.choice(word) if rng.random() < 0.5 else rng.choice(LETTERS)
     answer = "Yes." if letter in word else "No."
     return Turn("contains", phrase(rng, CONTAINS, w=quoted(rng, word), l=letter), answer,
@@ -522,7 +537,7 @@ def contains(rng):
 
 
 def replace(rng):
-    word = any_word(rng)
+    word = operand(rng)
     letter = rng.choice(word)
     other = rng.choice([c for c in LETTERS if c != letter])
     if rng.random() < 0.6:
@@ -849,9 +864,10 @@ def sentence(rng):
         city=rng.choice(CITIES), n=rng.randint(2, 12), word=words[0], second=words[1], third=words[2], fourth=words[3])
 
 
-def _list_turn(rng, kind, templates, words, answer, reasoning, **fields):
+def _list_turn(rng, kind, templates, words, answer, reasoning, ordered=True, **fields):
+    """ordered: whether the order of the words matters for the answer, and so for the key."""
     user = phrase(rng, templates, list=listed(rng, words), **fields)
-    return Turn(kind, user, answer, reasoning, key=f"{answer}|{' '.join(words)}")
+    return Turn(kind, user, answer, reasoning, key=" ".join(words if ordered else sorted(words)))
 
 
 def _joined(words):
@@ -866,13 +882,14 @@ def sort(rng):
     if how < 0.08:
         first = min(words)
         return _list_turn(rng, "sort", FIRST_IN_ORDER, words, first,
-                          f"In order: {_joined(sorted(words))}. First is {first}.")
+                          f"In order: {_joined(sorted(words))}. First is {first}.", ordered=False)
     if how < 0.23:
         down = True
     ordered = sorted(words, reverse=down)
     letters = ", ".join(word[0] for word in ordered)
     turn = _list_turn(rng, "sort", SORT_DOWN if down else SORT, words, _joined(ordered),
-                      f"By first letter{' from Z to A' if down else ''}: {letters}. So {_joined(ordered)}.")
+                      f"By first letter{' from Z to A' if down else ''}: {letters}. So {_joined(ordered)}.",
+                      ordered=False)
     turn.accept = (" ".join(ordered), ",".join(ordered))
     return turn
 
@@ -880,7 +897,7 @@ def sort(rng):
 def join(rng):
     how = rng.random()
     if how < 0.25:
-        word = any_word(rng)
+        word = operand(rng)
         letters = rng.choice(("-", "-", " ", ", ", ".")).join(word)
         return Turn("join", phrase(rng, UNSPELL, letters=letters), word, f"The letters {spaced(word)} make {word}.",
                     key=word)
@@ -899,7 +916,7 @@ def join(rng):
 
 
 def repeat(rng):
-    n, word = rng.randint(2, 7), any_word(rng)
+    n, word = rng.randint(2, 7), operand(rng)
     if rng.random() < 0.1:
         word = rng.choice(("hello", "yes", "no", "ha", "la", "hi", "ok", "ds4", "please", "good morning", "thank you"))
     shown = NUMBER_WORDS[n] if rng.random() < 0.6 else str(n)
@@ -918,7 +935,7 @@ def length_compare(rng):
         answer = (max if longest else min)(words, key=len)
         counted = ", ".join(f"{word} {len(word)}" for word in words)
         return _list_turn(rng, "length_compare", LONGEST if longest else SHORTEST, words, answer,
-                          f"Letters: {counted}. So {answer}.")
+                          f"Letters: {counted}. So {answer}.", ordered=False)
     a, b = some_words(rng, 2, 2)
     longer = rng.random() < 0.6
     if len(a) == len(b):
@@ -929,7 +946,8 @@ def length_compare(rng):
         answer = (max if longer else min)((a, b), key=len)
     user = phrase(rng, LONGER if longer else SHORTER, a=quoted(rng, a), b=quoted(rng, b))
     end = answer if len(a) == len(b) else f"So {answer}."
-    return Turn("length_compare", user, answer, f"{a} has {len(a)} letters, {b} has {len(b)}. {end}", key=f"{a} {b}")
+    return Turn("length_compare", user, answer, f"{a} has {len(a)} letters, {b} has {len(b)}. {end}",
+                key=" ".join(sorted((a, b))))
 
 
 def echo(rng):
@@ -938,7 +956,7 @@ def echo(rng):
         text = sentence(rng)
         text = text + rng.choice((".", ".", "", "!")) if rng.random() < 0.6 else text.lower()
     elif how < 0.65:
-        text = " ".join(any_word(rng) for _ in range(rng.randint(1, 6)))
+        text = " ".join(operand(rng) for _ in range(rng.randint(1, 6)))
     elif how < 0.8:
         text = " ".join(str(rng.randint(0, 10 ** rng.randint(1, 5))) for _ in range(rng.randint(1, 4)))
     elif how < 0.9:

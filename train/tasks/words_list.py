@@ -106,6 +106,10 @@ Ravi Rita Robert Rosa Ruth Ryan Sam Samir Sara Simon Sofia Sonia Stella Susan Ta
 Viola Walter Wendy William Yara Yusuf Zara Zoe
 """.split()
 
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+MONTHS = "January February March April May June July August September October November December".split()
+ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+
 COLOURS = """
 red blue green yellow orange purple pink brown black white grey gold silver violet turquoise crimson beige indigo
 maroon cyan lavender olive teal magenta ivory amber scarlet navy lime copper
