@@ -43,6 +43,16 @@ What is this thing?
 Summarise what @ does.
 Can you summarise what @ does?
 Introduce ds4.
+what is this
+ds4 meaning
+I found @ on GitHub, what is it?
+I just installed @ and do not know what it is.
+Somebody told me about @, what is it?
+Say in one line what @ is.
+What have I just downloaded?
+I have never heard of @.
+What sort of software is this?
+about this program
 """),
     ("who ds4 is for",
      "ds4 is for people who want to run DeepSeek V4 on their own machine and to read how it works.", """
@@ -56,6 +66,16 @@ Is @ for me?
 Who are the users of @?
 Target users of ds4?
 Who uses @?
+intended audience
+I am a beginner, is @ meant for me?
+Is @ meant for experts?
+Would a student have any use for @?
+Who needs @?
+Was @ made for researchers or for users?
+Whom do you recommend @ to?
+Name the people that @ is made for.
+Is @ for developers?
+Is @ something for a hobby user?
 """),
     ("the licence of ds4", "ds4 is free software under the MIT licence.", """
 What licence does @ use?
@@ -76,6 +96,19 @@ Is it allowed to copy and change @?
 Can I use @ commercially?
 Is commercial use of @ allowed?
 Can a company use @?
+licence
+license?
+MIT or GPL?
+Is it GPL?
+Do I have to pay for @?
+How much does @ cost?
+What does @ cost?
+I want to sell a product with @ in it, may I?
+Can I put @ into closed source software?
+I'd like to change @ and share it, is that fine?
+Name the licence of @.
+Is @ proprietary?
+Do I need to buy a licence for @?
 """),
     ("the language of ds4", "ds4 is written in C, following the C11 standard.", """
 What language is @ written in?
@@ -91,6 +124,16 @@ ds4 programming language?
 What is @ coded in?
 What is @ implemented in?
 Which language do I need to know to change @?
+programming language
+Is it C or C++?
+Which compiler standard does the source follow?
+Do I need Rust to hack on @?
+Is this a C++ project?
+Is @ made with Go?
+I know only JavaScript, is @ written in that?
+What is the source code written in?
+Name the language that @ is written in.
+written in which language
 """),
     ("whether ds4 needs Python", "ds4 needs no Python at run time.", """
 Does @ need Python?
@@ -105,6 +148,16 @@ Is @ a Python program?
 python needed?
 Is PyTorch needed to run @?
 Do I need pip for @?
+python required?
+ds4 without python
+I have no Python on my machine, is that a problem?
+I do not want to install Python.
+Do I have to set up conda for @?
+Will @ work if there is no Python?
+Does @ call Python somewhere?
+Do I need a virtual environment for @?
+Must PyTorch be installed?
+Does running @ involve Python?
 """),
     ("the version of ds4", "This is ds4 version 0.1.0.", """
 What version of ds4 is this?
@@ -117,6 +170,16 @@ What is the version number of @?
 How old is this version of @?
 Which release of @ is this?
 What release of ds4 am I using?
+version
+version number
+Which version am I running?
+Is this the newest version of @?
+Is @ 1.0 yet?
+Tell me the version of @.
+What release number does @ have?
+I need the version of @ for a bug report.
+Is @ already at version 1?
+Say your ds4 version.
 """),
     ("the authors of ds4", "ds4 is made by the ds4 authors.", """
 Who made @?
@@ -129,6 +192,17 @@ Who is behind @?
 Who built @?
 Who holds the copyright of @?
 Who owns @?
+author
+ds4 authors
+Who do I thank for @?
+Whose project is @?
+Who is responsible for @?
+Who programmed @?
+Which people made @?
+Is @ made by a company?
+Did DeepSeek write @?
+Name the makers of @.
+Who maintains @?
 """),
     ("the model that ds4 runs", "ds4 runs DeepSeek V4 Flash and other models of the DeepSeek V4 architecture.", """
 Which model does @ run?
@@ -144,6 +218,17 @@ Which architecture does @ support?
 Supported models of ds4?
 What LLM does @ run?
 Does @ run DeepSeek?
+supported models
+which models
+I have a DeepSeek V4 file, can @ run it?
+Is @ able to run DeepSeek V4?
+Will @ load V4 Flash?
+Tell me which models I can run.
+What is the target model of @?
+What can I load into @?
+Does @ work with V4 Pro?
+For which model was @ written?
+Name a model that @ runs.
 """),
     ("other model families", "No, ds4 runs only models of the DeepSeek V4 architecture.", """
 Can @ run Llama?
@@ -157,6 +242,17 @@ Will @ run GPT models?
 Can I load a Llama file in @?
 Does @ run models of other families?
 Can @ run DeepSeek V3?
+llama support
+I have a Llama 3 GGUF, will it load?
+My Qwen file does not load.
+Can it run Mistral?
+I want to run Gemma with @.
+Would Phi work in @?
+gpt-oss with ds4?
+Is any GGUF from Hugging Face good for @?
+Can I open a Mixtral model?
+Why does my Llama model not load?
+Are models other than DeepSeek supported?
 """),
     ("llama.cpp and others",
      "ds4 is made for the DeepSeek V4 architecture only; programs such as llama.cpp run models of many families.", """
@@ -172,6 +268,17 @@ Why should I use @ and not llama.cpp?
 Is @ a replacement for llama.cpp?
 ds4 or llama.cpp?
 How does @ compare with vLLM?
+ds4 vs llama.cpp
+ollama vs ds4
+llama.cpp or ds4, which should I take?
+I already have Ollama, why would I want @?
+What does @ do that llama.cpp does not?
+I know llama.cpp, what is different here?
+Is @ a fork of llama.cpp?
+Is @ based on llama.cpp?
+Compare @ with llama.cpp.
+Does @ replace Ollama?
+Should I switch from Ollama to @?
 """),
     ("Python programs", "ds4 has no Python bindings; it has a C library and a command line.", """
 Can I use @ from Python?
@@ -182,6 +289,16 @@ Can I pip install @?
 Is there a Python API for @?
 How do I call @ from Python?
 Are there bindings for other languages?
+python bindings
+python api
+I want to call @ from my Python script.
+pip install ds4
+Is there a pip package?
+Can my Python code load @?
+Is there a wrapper for Python?
+I write Python, can I use @ as a module?
+Are there Rust bindings for @?
+Is there a Node package of @?
 """),
     ("what DeepSeek is", "DeepSeek is the company that made the DeepSeek V4 models.", """
 What is DeepSeek?
@@ -191,6 +308,16 @@ Who made the DeepSeek V4 models?
 Which company made DeepSeek V4?
 Who trained DeepSeek V4 Flash?
 From which company is DeepSeek V4 Flash?
+deepseek
+Who is behind the V4 models?
+Tell me who DeepSeek is.
+Is DeepSeek a company?
+Whose model is DeepSeek V4?
+Where does V4 Flash come from?
+Name the company that made V4 Flash.
+Who released DeepSeek V4?
+Is DeepSeek V4 made by you?
+By whom was DeepSeek V4 Flash trained?
 """),
     ("images", "No, ds4 works with text only.", """
 Can @ read images?
@@ -203,6 +330,17 @@ Is @ multimodal?
 Can @ look at a photo?
 Does @ work with video?
 Can I give @ an image?
+image input
+pictures?
+I want to show you a photo.
+Can I upload a picture?
+Does it support vision?
+Will @ describe a screenshot?
+Can I send a PDF scan as an image?
+voice input?
+Can I talk to @ with a microphone?
+Does @ generate images?
+Text only or images too?
 """),
     ("the size of DeepSeek V4 Flash", "DeepSeek V4 Flash has 284 billion parameters in total.", """
 How many parameters does DeepSeek V4 Flash have?
@@ -216,6 +354,16 @@ Total parameters of DeepSeek V4 Flash?
 How many weights are in DeepSeek V4 Flash?
 What is the size of V4 Flash in parameters?
 DeepSeek V4 Flash parameters?
+parameter count of V4 Flash
+V4 Flash size in parameters
+284B?
+How many billions of parameters are in V4 Flash?
+Is V4 Flash a big model?
+How big is the real model in parameters?
+What is the total parameter number of the big model?
+Tell me how many parameters V4 Flash has in all.
+How many parameters does the big model have?
+Say how large DeepSeek V4 Flash is.
 """),
     ("the active parameters", "DeepSeek V4 Flash uses 13 billion of its parameters for each token.", """
 How many active parameters does DeepSeek V4 Flash have?
@@ -229,6 +377,16 @@ How many billion parameters are active at once?
 How many of its parameters does DeepSeek V4 Flash use for a token?
 Are all parameters of V4 Flash used for every token?
 How much of V4 Flash is active?
+active parameters
+13B active?
+How many parameters does one token touch?
+What part of V4 Flash runs for each token?
+How many weights are used per token in V4 Flash?
+Tell me how many parameters are active.
+Does each token use the whole model?
+What does A13B mean?
+number of active parameters of the big model
+How many parameters does the model activate?
 """),
     ("the context of DeepSeek V4 Flash", "DeepSeek V4 Flash has a context of one million tokens.", """
 What is the context length of DeepSeek V4 Flash?
@@ -242,6 +400,16 @@ What is the maximum context of DeepSeek V4 Flash?
 How long can a prompt for DeepSeek V4 Flash be?
 V4 Flash context length?
 How much text can DeepSeek V4 Flash take?
+V4 Flash context window
+context of the big model
+Does V4 Flash really take a million tokens?
+Can the big model read a whole book?
+How much text fits into V4 Flash?
+What context does the real model have?
+Is there a limit on the prompt of V4 Flash?
+How many tokens can the big model take?
+Tell me the maximum context of V4 Flash.
+1M context?
 """),
     ("the file format", "ds4 loads models from GGUF files.", """
 What file format does @ use?
@@ -256,6 +424,17 @@ Does @ use GGUF?
 What type of file is a ds4 model?
 Model file format of ds4?
 Which model files can @ open?
+model format
+which file type
+I have a safetensors file, can I use it?
+I have a .pt file, does it work?
+Can @ open .bin files?
+Must the model be a GGUF?
+Will @ take ONNX?
+What extension do the model files have?
+Which format should I download?
+Tell me the format of the models.
+Do I have to convert the model to GGUF?
 """),
     ("what GGUF is", "GGUF is a file format that holds a model's metadata, vocabulary and weights in one file.", """
 What is GGUF?
@@ -268,6 +447,16 @@ Tell me what GGUF is.
 What is GGUF good for?
 What is inside a GGUF model?
 Describe the GGUF format.
+gguf
+gguf meaning
+gguf?
+What does GGUF stand for?
+I do not know what a GGUF is.
+What are GGUF files?
+Is GGUF a file format?
+Say what GGUF means.
+What does the ending .gguf mean?
+What do you keep in a GGUF file?
 """),
     ("the size of the q2 file", "The q2 file of DeepSeek V4 Flash has about 81 GiB, which is 87 GB.", """
 How big is the q2 file?
@@ -282,6 +471,16 @@ Size of q2?
 How big is the two-bit file?
 How many bytes is the q2 file?
 How much must I download for q2?
+q2 size
+q2 disk space
+q2 file size in GB
+How long is the q2 download in GB?
+How much do I have to download for the small real model?
+I have 100 GB free, does q2 fit on my disk?
+Will q2 fit on a 128 GB disk?
+How heavy is the q2 file?
+Tell me the size of q2.
+How much space on my SSD does q2 take?
 """),
     ("the size of the q4 file", "The q4 file of DeepSeek V4 Flash has about 153 GiB, which is 165 GB.", """
 How big is the q4 file?
@@ -296,6 +495,16 @@ Size of q4?
 How big is the four-bit file?
 How many bytes is the q4 file?
 How much must I download for q4?
+q4 size
+q4 disk space
+q4 file size in GB
+How many GB is the q4 download?
+I have 200 GB free, does q4 fit on my disk?
+Does q4 fit on a 256 GB SSD?
+How heavy is the q4 file?
+Tell me the size of q4.
+How much bigger is q4?
+How much space on my SSD does q4 take?
 """),
     ("the memory for q2", "A machine with 96 GB of memory or more is needed for the q2 file.", """
 How much memory does q2 need?
@@ -314,6 +523,22 @@ RAM for q2?
 How many GB of RAM for the q2 model?
 What hardware does the q2 file need?
 Will q2 run on my laptop?
+q2 memory
+q2 ram
+memory requirements
+ram needed
+system requirements
+hardware requirements
+I only have 64 GB, will it run?
+I have 32 GB of RAM, can I run the big model?
+Is 16 GB enough?
+Is 128 GB enough for the big model?
+My machine has 96 GB, is that enough?
+Will the real model fit into 64 GB?
+What kind of machine should I buy for DeepSeek V4?
+Minimum RAM for the big model?
+Can my laptop run the big model?
+The big model does not fit into my memory.
 """),
     ("the kinds of files", "The published files of DeepSeek V4 Flash are q2, q4 and mixed ones of both.", """
 Which files of DeepSeek V4 Flash can @ load?
@@ -326,6 +551,16 @@ Which versions of the V4 Flash file are published?
 What are the names of the published files?
 Are there other files than q2?
 Which quantised versions does @ load?
+available files
+which quantisations exist
+q2 or q4?
+Is there a q8 file?
+Is there a q3 file?
+Tell me which files are published.
+What choices of model files do I have?
+In which sizes can I get V4 Flash?
+Are there smaller files than q4?
+published quantised files
 """),
     ("where the files come from",
      "The files of DeepSeek V4 Flash are in the repository antirez/deepseek-v4-gguf on Hugging Face.", """
@@ -342,6 +577,19 @@ Where are the model files published?
 Download link of the model?
 Where is the real model?
 How do I get the model file?
+download
+download model
+model download link
+where to get the model
+I need a model file, where is it?
+I have no GGUF yet, where do I get one?
+Which Hugging Face repository has the model?
+Hugging Face link?
+Where on Hugging Face is the model?
+Give me the download link of DeepSeek V4 Flash.
+Where do you get the weights from?
+I cannot find the model file on the web.
+Who hosts the q2 file?
 """),
     ("the tensor types", "ds4 reads F32, F16, BF16, Q4_0, Q8_0, Q2_K, Q4_K, Q5_K, Q6_K, IQ2_XXS and MXFP4 tensors.", """
 Which tensor types does @ support?
@@ -356,6 +604,17 @@ Does @ support MXFP4?
 Can @ read IQ2_XXS tensors?
 Supported quantisations?
 What data types can tensors have in @?
+supported quants
+tensor types
+Can it read Q5_K?
+Is Q6_K supported?
+Will a BF16 file work?
+Does it handle Q8_0?
+Which quantised tensors can the program load?
+Does Q3_K work?
+Is FP8 a supported tensor type?
+List the tensor types of @.
+My file has an unknown tensor type.
 """),
     ("the formats in the q2 file", "In the q2 file the experts are IQ2_XXS and Q2_K, and the attention is Q8_0.", """
 Which quantisation does the q2 file use?
@@ -395,6 +654,17 @@ Platforms of ds4?
 Which OS do I need for @?
 What systems is @ made for?
 Does @ run on Debian?
+platforms
+operating systems
+linux or mac?
+Can I use Fedora?
+Does it work on Arch Linux?
+Will it run on my Linux server?
+Is Linux enough?
+On what OS can I run this?
+Does it run on FreeBSD?
+Tell me which systems @ is for.
+Is it Linux only?
 """),
     ("Windows", "No, there is no ds4 for Windows; it is made for Linux and macOS.", """
 Does @ run on Windows?
@@ -407,6 +677,16 @@ Is there an exe of @?
 Windows support?
 Can I install @ on my Windows PC?
 Does @ support Windows 11?
+windows
+windows version
+I have a Windows laptop, can I use @?
+I am on Windows, what do I do?
+Will it run on Windows 10?
+Does it work in WSL?
+Is a Windows port planned?
+Where is ds4.exe?
+I only have Windows.
+Can I get @ for my Windows machine?
 """),
     ("ds4 on a Mac", "ds4 is written to build on macOS with Homebrew, but this has not yet been run on a Mac.", """
 Does @ run on a Mac?
@@ -421,6 +701,17 @@ Has @ been tested on a Mac?
 Does @ work on Apple computers?
 What do I need to build @ on a Mac?
 Mac support?
+mac
+macos
+macbook support
+I have a Mac Studio, can I use @?
+I own a MacBook Pro, will @ run?
+Does it build on an M3?
+Is there a version for macOS?
+Will it work on my iMac?
+Do I need Homebrew?
+Did anybody try @ on a Mac?
+M4 Max support?
 """),
     ("Apple Metal", "Apple Metal is the first GPU target of ds4, but the Metal backend is not there yet.", """
 Does @ support Apple Metal?
@@ -435,6 +726,16 @@ Is Metal supported?
 When will @ support Metal?
 Does @ run on Apple silicon GPUs?
 Metal support?
+metal
+metal backend
+apple gpu
+Will my M2 GPU be used?
+Is the GPU of my MacBook used?
+I want to use Metal.
+Does it run on the GPU of an M4?
+Is Metal done yet?
+Where is the Metal backend?
+Are Apple GPUs supported?
 """),
     ("NVIDIA", "Not yet: NVIDIA GPUs are planned for ds4 with the same kernels as Metal.", """
 Does @ support NVIDIA?
@@ -450,6 +751,17 @@ Does @ work with my RTX 4090?
 Can I use @ with an RTX 3090?
 Will @ use my graphics card from NVIDIA?
 NVIDIA support?
+nvidia
+cuda
+cuda support
+I have an RTX 4090, can I use it?
+I own an NVIDIA card, is it used?
+Does it run on an A100?
+My NVIDIA GPU is idle, why?
+Will my GeForce be used?
+Are NVIDIA GPUs planned?
+When does CUDA come?
+Can it use two NVIDIA cards?
 """),
     ("the CPU backend", "ds4 computes on the CPU today, in exact float32 arithmetic.", """
 Does @ run on the CPU?
@@ -467,6 +779,17 @@ Can @ use the GPU?
 Does @ use my graphics card?
 Is there GPU support in @?
 Which arithmetic does the CPU path use?
+gpu
+cpu only?
+no graphics card
+I have no GPU, does it work?
+My GPU is not used.
+Is the GPU used?
+Does it run on the processor only?
+What hardware does the computation run on?
+Is everything computed in float32?
+gpu support
+Which precision does the CPU path have?
 """),
     ("the speed of ds4",
      "The exact CPU path of ds4 is not fast; the fast CPU path and the GPU backends are still to come.", """
@@ -481,6 +804,18 @@ How many tokens per second does @ make?
 Speed of ds4?
 Is there a fast CPU path?
 When will @ be fast?
+speed
+tokens per second
+performance
+It is very slow.
+Why does it take so long?
+The big model takes forever.
+The answer comes so slowly, why?
+How quick is it?
+Can I make it faster?
+I expected it to be faster.
+Is it usable with the big model?
+How long does an answer of the big model take?
 """),
     # ---- building ----------------------------------------------------------------------------------------------
     ("building ds4", "Run make; it builds build/ds4 and the library build/libds4.a.", """
@@ -497,6 +832,23 @@ How do I install @?
 Build instructions for ds4?
 Explain how to build @.
 How do I get the binary?
+build
+compile
+install
+installation
+how to install
+make
+install ds4
+build instructions
+I cloned the repository, what now?
+I downloaded the source, how do I get a program?
+Which command compiles it?
+What do I type to compile?
+Is there an installer?
+Is there a prebuilt binary?
+Tell me how to compile @.
+Get me from source to binary.
+I want to install @.
 """),
     ("make demo", "make demo installs what is missing, builds ds4 and asks the small model three questions.", """
 What does make demo do?
@@ -516,6 +868,19 @@ Where do I begin?
 What should I do first?
 Getting started?
 How do I run the demo?
+demo
+quick start
+try it
+first steps
+getting started
+I want to try it quickly.
+I am new here, where do I begin?
+Show me a demo.
+What is the first thing to type?
+How can I see it work at once?
+Let me try @.
+Where should a beginner start?
+Give me a quick start.
 """),
     ("make test", "make test installs what is missing, builds ds4 and runs all tests.", """
 What does make test do?
@@ -529,6 +894,16 @@ Which command runs the tests?
 How do I start the test suite?
 How do I check that my build works?
 Command for the tests?
+test suite
+run tests
+run the tests
+Is my build fine?
+I want to run the tests.
+I changed the code, how do I test it?
+Tell me how to run the tests.
+What do I type for the tests?
+Make sure that it works, how?
+Is there a test command?
 """),
     ("how long the tests take", "All tests take about seven minutes on two cores.", """
 How long do the tests take?
@@ -541,6 +916,16 @@ Is make test fast?
 When are the tests finished?
 What is the run time of the tests?
 How long does the test suite run?
+test duration
+time for the tests
+The tests are still running, is that normal?
+Do I have time for a coffee while the tests run?
+Do the tests take hours?
+make test is slow
+Can I wait for the tests?
+Tell me how long the tests take.
+duration of make test
+After how many minutes are the tests done?
 """),
     ("make eval-nano", "make eval-nano asks ds4-nano held-out questions and prints how many it answers rightly.", """
 What does make eval-nano do?
@@ -553,6 +938,16 @@ How can I evaluate #?
 How do I measure how good # is?
 Which command evaluates #?
 How is # evaluated?
+evaluate nano
+eval-nano
+How do I get the table of scores of #?
+I want to see how good # is.
+Is there a benchmark for #?
+How do you measure the quality of #?
+Which make target evaluates the small model?
+Can I check the numbers of # myself?
+Where do the percentages of # come from?
+Tell me how to evaluate #.
 """),
     ("make check-train", "make check-train compares the Python text code of train/ with ds4.", """
 What does make check-train do?
@@ -585,6 +980,18 @@ Which command installs the dependencies of @?
 A library is missing, what do I do?
 How do I get the packages that @ needs?
 Command to install dependencies?
+dependencies install
+install dependencies
+missing library
+The build says that a library is missing.
+It cannot find pcre2.h.
+jansson.h not found
+I get an error about a missing header.
+make complains about missing packages
+How do I get the needed packages?
+Install the libraries for me, how?
+pkg-config does not find a library
+fatal error: no such file or directory in the build
 """),
     ("make fuzz", "make fuzz runs each fuzz target for two minutes; it needs clang.", """
 What does make fuzz do?
@@ -630,6 +1037,16 @@ How do I clean up?
 Which command removes what was built?
 How do I start the build from scratch?
 Explain make clean.
+clean
+clean build
+remove build files
+I want to build everything again.
+How do I get rid of the object files?
+Wipe the build folder, how?
+Which target cleans up?
+Delete what make has made.
+How do I rebuild from nothing?
+I want a fresh build.
 """),
     ("another compiler", "make CC=clang builds ds4 with another compiler, here clang.", """
 How do I build @ with clang?
@@ -641,6 +1058,16 @@ Does @ build with clang?
 What does make CC=clang do?
 Which make variable sets the compiler?
 How do I set the compiler for @?
+clang
+build with gcc
+I prefer clang, how do I use it?
+Can I use gcc 13?
+How do I tell make which compiler to take?
+CC variable
+make takes the wrong compiler
+Does it compile with clang?
+I want to use a different compiler.
+Change the compiler, how?
 """),
     ("verbose builds", "make V=1 shows the full commands of the build.", """
 How do I see the commands that make runs?
@@ -652,6 +1079,16 @@ Show the full build commands, how?
 Which make variable shows the commands?
 Why does make hide the commands?
 How do I make the build verbose?
+verbose
+verbose make
+I do not see the compiler commands.
+What does make really run?
+Print all commands of the build, how?
+V=1
+I want to see the flags of the compiler.
+make shows too little
+How do I see the full command lines?
+Let make show what it does.
 """),
     ("what the build needs", "Building ds4 needs git, make and a C compiler; make deps brings the libraries.", """
 What do I need to build @?
@@ -664,6 +1101,16 @@ Build requirements?
 Do I need cmake for @?
 Does @ use cmake?
 Which build tools are needed?
+build requirements
+prerequisites
+I have only gcc, is that enough?
+Do I need Xcode?
+Which tools must I have before I compile?
+Do I need autoconf?
+Is CMake required?
+What should I install before building?
+Is a C compiler enough?
+Do I need Docker?
 """),
     ("the place of the binary", "The program is build/ds4 after make.", """
 Where is the binary of @?
@@ -675,6 +1122,17 @@ In which folder is the ds4 binary?
 What is the path of the program?
 Where do I find ds4 after building?
 What file do I run after make?
+binary location
+where is the executable
+I ran make, where is the program now?
+bash says that ds4 is not found
+ds4: command not found
+Command not found, why?
+I built it but cannot find the program.
+path to the program
+Where did make put it?
+What is the built file called?
+It compiled, what do I start?
 """),
     ("the libraries of ds4", "ds4 uses PCRE2, Jansson, libedit and xxHash, and cmocka for the tests.", """
 Which libraries does @ use?
@@ -688,6 +1146,16 @@ On which libraries does @ depend?
 Dependencies?
 What third-party code does @ use?
 Which external libraries are used?
+dependencies
+libraries
+third-party libraries
+What else must be on my system for @?
+Does it need OpenBLAS?
+Does @ use ggml?
+Tell me the dependencies.
+What does it link against?
+Which shared libraries does the binary need?
+Name the libraries that @ uses.
 """),
     ("PCRE2", "ds4 uses PCRE2 for the regular expressions of the tokenizer.", """
 What is PCRE2 used for?
@@ -762,6 +1230,17 @@ Does @ have a C API?
 What is include/ds4.h?
 Which file do I include to use libds4?
 How do I use @ from my own C program?
+c api
+api
+embed ds4
+I want to call @ from my own C code.
+How do I embed the engine?
+Which header do I need?
+I write a C program, can I link @?
+Where is the API?
+Can I build my own program on @?
+Is the API documented?
+header file
 """),
     ("the library", "The library is build/libds4.a; it never prints and never exits.", """
 What is libds4.a?
@@ -773,6 +1252,16 @@ What is the name of the library?
 What is the static library of @ called?
 Can the library end my program?
 Is there a static library?
+libds4
+static library
+libds4.a
+Does the library write to the terminal?
+I want to link the library, where is it?
+What do I link against?
+Will the library kill my program?
+Does libds4 call exit?
+library file name
+Is there a shared library?
 """),
     # ---- commands ----------------------------------------------------------------------------------------------
     ("the commands of ds4",
@@ -788,6 +1277,16 @@ Show me the commands.
 Commands?
 What are the ds4 commands?
 Give me a list of all commands.
+commands
+list of commands
+subcommands
+What commands can I run?
+What else can the program do on the command line?
+Which tools are in the program?
+ds4 command list
+Tell me the commands.
+What are all the ds4 subcommands?
+Give me an overview of the commands.
 """),
     ("using ds4", 'Run ds4 for a chat or ds4 -p "TEXT" for one answer; -m FILE chooses a large model.', """
 How do I use @?
@@ -800,6 +1299,18 @@ Show me how to use @.
 Explain how to use @.
 How is @ used?
 Usage?
+usage
+how to use
+How do I run it?
+I built it, how do I use it?
+Give me an example command.
+Show me an example of how to call @.
+What is the usual command line?
+Tell me how to use @.
+I do not know how to use this.
+What do I do with @ now?
+run ds4
+basic usage
 """),
     ("ds4 -p", 'ds4 -p "TEXT" answers one prompt and exits.', """
 What does ds4 -p do?
@@ -814,6 +1325,16 @@ What does --prompt do?
 How can I ask @ something from the shell?
 How do I use @ without the chat?
 Which option takes the prompt?
+one question
+single prompt
+prompt option
+-p
+I want just one answer and no chat.
+How do I use @ in a script?
+Ask a single question from the shell, how?
+Where do I write my prompt?
+I do not want to chat, only one answer.
+Can I put the question on the command line?
 """),
     ("prompts from standard input", "ds4 -p - reads the prompt from standard input.", """
 How do I read the prompt from standard input?
@@ -826,6 +1347,16 @@ Does @ read standard input?
 Can the prompt come from stdin?
 How can I feed a long prompt to ds4?
 What does -p with a dash mean?
+stdin
+pipe
+cat file into ds4
+I want to pipe text into @.
+echo question into ds4
+How do I summarise a file from the shell?
+Does it work with pipes?
+My prompt is in a file.
+How do I pass a very long prompt?
+read prompt from a file
 """),
     ("starting the chat", "Run ds4 without -p on a terminal to start the chat.", """
 How do I start the chat?
@@ -839,6 +1370,16 @@ Is there a chat mode?
 How do I open the chat?
 What does ds4 do without -p?
 How do I get an interactive session?
+chat
+start chat
+interactive mode
+I want to chat.
+I want to talk with the model.
+How do I begin to chat?
+How do I have a conversation?
+Where is the chat?
+chat mode
+Let me chat with it.
 """),
     ("ds4 inspect", "ds4 inspect MODEL prints metadata, tensors and sizes of a file, and what is wrong with it.", """
 What does ds4 inspect do?
@@ -853,6 +1394,16 @@ How do I list the tensors of a file?
 Explain ds4 inspect.
 What does the inspect command print?
 Which command tells me what is wrong with a file?
+inspect
+look inside a model file
+model info
+Is my file complete?
+I want to know what is in my GGUF.
+How can I check a download?
+Show me the tensors of a file.
+My model file may be damaged, how do I check?
+List the metadata of a model.
+Which shapes are in the file?
 """),
     ("ds4 tokenize", "ds4 tokenize turns standard input into token ids, one per line.", """
 What does ds4 tokenize do?
@@ -866,6 +1417,16 @@ How do I get token ids?
 Explain ds4 tokenize.
 What does the tokenize command print?
 How can I tokenize a file?
+tokenize
+count tokens
+token count of a file
+How many tokens does my text have?
+I want to see token ids.
+How do I know how long my prompt is in tokens?
+Split my text into tokens, how?
+Is there a tokenizer command?
+Show the tokens of my text.
+text to tokens
 """),
     ("tokenize --decode", "ds4 tokenize --decode turns token ids back into text.", """
 What does tokenize --decode do?
@@ -901,6 +1462,16 @@ Explain ds4 render.
 What does the render command print?
 Which command applies the chat template?
 How do I apply the chat template?
+render
+chat template
+show the prompt
+I want to see the raw prompt.
+What text does the model get in the end?
+json to prompt
+Which template is applied?
+Print the full prompt, how?
+How do tools look in the prompt?
+Can I see the prompt before it runs?
 """),
     ("render --tokens", "ds4 render --tokens prints the token ids of the prompt, one per line.", """
 What does render --tokens do?
@@ -923,6 +1494,16 @@ How can I see the raw numbers of the model?
 Explain ds4 logits.
 What does the logits command write?
 Which command evaluates a list of tokens?
+logits command
+dump logits
+I need the raw logits.
+How do I export logits?
+Save the logits of a text, how?
+How do I compare the logits with another program?
+Give me the logits for a token list.
+Is there a way to get logits?
+raw model output
+Which command dumps the logits?
 """),
     ("the files of ds4 logits",
      "ds4 logits reads tokens as little-endian int32 and writes logits as little-endian float32.", """
@@ -1007,6 +1588,16 @@ How can I test the quality of a model?
 Explain ds4 score.
 What is the score command?
 How do I compare two model files by quality?
+score
+perplexity command
+measure perplexity
+How good is my quantised file?
+I want to compare q2 and q4.
+Which command gives the perplexity?
+How do I check the quality of a file?
+Compute the perplexity of a text, how?
+text probability
+How likely is my text for the model?
 """),
     ("the output of ds4 score", "ds4 score prints three lines: tokens, nll_per_token and perplexity.", """
 What does ds4 score print?
@@ -1041,6 +1632,16 @@ Is there a help option?
 How can I see what options a command takes?
 Which option shows the help?
 What options are there?
+help option
+--help
+command line help
+Where are all options listed?
+I forgot the options.
+man page?
+Is there a list of options?
+How do I find out what I can set?
+Show the help text, how?
+options list
 """),
     ("printing the version", "ds4 --version prints the version.", """
 How do I see which version I have?
@@ -1051,6 +1652,16 @@ Which option shows the version?
 How can I find out the version of @?
 How do I get the version number?
 Command for the version?
+--version
+print version
+ds4 version command
+How do I find out which ds4 I have installed?
+Let the program tell me its version.
+Which flag prints the version?
+I want to see the version on the command line.
+show version
+Where do I see the version?
+version flag
 """),
     ("links named ds4-COMMAND", "A link named ds4-COMMAND runs that command.", """
 What does a link named ds4-COMMAND do?
@@ -1078,6 +1689,20 @@ How do I load a GGUF file?
 How do I open a model file?
 How do I run the big model?
 What does ds4 -m mean?
+model option
+choose model
+load model
+change model
+-m
+I have downloaded a model, how do I load it?
+I have a GGUF file, what now?
+Use my own model, how?
+It does not use my model file.
+How do I start it with DeepSeek V4 Flash?
+I want to run the real model.
+Where do I put the model file?
+In which folder must the model be?
+Switch to the big model, how?
 """),
     ("ds4 without -m",
      "Without -m, ds4 uses the file that DS4_MODEL names, else the built-in model ds4-nano.", """
@@ -1091,6 +1716,16 @@ What if I do not name a model?
 Which file does ds4 load when there is no -m?
 Must I always type -m?
 What is the default of -m?
+default model
+It doesn't find a model.
+no model found
+I gave no model, which one answers?
+Which model am I using now?
+What model is this when I just type ds4?
+Do I need a model file at all?
+Which model do I get if I say nothing?
+I did not choose a model.
+model used by default
 """),
     ("the option --system", "--system TEXT sets the system text; an empty text means none.", """
 What does --system do?
@@ -1104,6 +1739,16 @@ How do I run without a system prompt?
 Can I change the system prompt?
 How do I turn the system text off?
 How do I give the model instructions for the whole conversation?
+system prompt
+system message
+set system prompt
+I want you to play a role, where do I say that?
+How do I give it a personality?
+How do I tell the model to be brief always?
+Remove the system prompt, how?
+custom system prompt
+Where do I write instructions for the model?
+I want another system text.
 """),
     ("the default system text", 'The default system text is "You are a helpful assistant".', """
 What is the default system text?
@@ -1115,6 +1760,16 @@ Is there a default system prompt?
 What is the default of --system?
 What is the standard system prompt of @?
 Default system prompt?
+default system prompt
+What is it told by default?
+Which instructions does the model get by default?
+What system text is there if I say nothing?
+Is a system prompt set already?
+Is the system prompt empty by default?
+Show the default system prompt.
+Tell me the default system text.
+built-in system prompt
+What stands in the system prompt from the start?
 """),
     ("the option --think", "--think off, high or max sets the reasoning effort; the default is high.", """
 What does --think do?
@@ -1129,6 +1784,18 @@ How do I disable reasoning with an option?
 How do I start ds4 without thinking?
 Which option sets the thinking mode?
 What is the default reasoning effort?
+think option
+reasoning effort
+--think
+disable thinking
+no thinking
+I do not want to see it think.
+It thinks too long, how do I turn that off?
+Thinking off on the command line, how?
+Which reasoning efforts are there?
+Is thinking on by default?
+How do I get an answer at once without reasoning?
+Choose the thinking mode, how?
 """),
     ("--think max", "--think max needs a context of at least 393216 tokens; with fewer it becomes high.", """
 What does --think max need?
@@ -1140,6 +1807,16 @@ How do I use the highest reasoning effort?
 Why does --think max not work?
 How many tokens of context does max thinking need?
 What happens with --think max in a small context?
+think max
+maximum reasoning
+I asked for max and got high.
+A note says that max became high, why?
+My context is too small for max.
+Can I use max with 32768 tokens?
+How large must the context be for max?
+requirements of --think max
+Why is --think max ignored?
+How do I get the very highest effort?
 """),
     ("the option --ctx", "-c N, or --ctx N, sets the context in tokens; the default is 32768.", """
 What does --ctx do?
@@ -1154,6 +1831,18 @@ How long is the context by default?
 What does -c do?
 How many tokens of context does @ use by default?
 How do I make the context larger?
+context size
+set context
+--ctx
+-c
+context option
+My prompt is too long.
+I need more context.
+My text does not fit, what do I do?
+The context is too small.
+How many tokens fit by default?
+Raise the context limit, how?
+I want a context of 100000 tokens.
 """),
     ("the option -n", "-n N limits the tokens of an answer, reasoning included.", """
 What does -n do?
@@ -1167,6 +1856,16 @@ What is the maximum number of tokens of an answer?
 Does -n count the reasoning?
 How do I set the number of tokens to generate?
 How do I restrict the output length?
+limit the answer
+max tokens
+-n
+answer length
+Answers are too long, what can I set?
+I want short answers only.
+How do I cap the output?
+Stop after 50 tokens, how?
+output limit
+number of tokens of the answer
 """),
     ("the default of -n", "Without -n an answer may go on until the context is full.", """
 What is the default of -n?
@@ -1191,6 +1890,16 @@ What values can --temp have?
 How do I change the sampling temperature?
 How do I make answers more random?
 What temperature does @ use?
+temperature
+temp
+--temp
+sampling temperature
+The answers are too wild.
+How do I get more creative answers?
+Less random answers, how?
+Can I set the temperature to 0.7?
+Is there a temperature setting?
+creativity setting
 """),
     ("temperature 0", "--temp 0 always takes the most likely token.", """
 What does temperature 0 do?
@@ -1204,6 +1913,16 @@ Which temperature means greedy?
 What is --temp 0 for?
 How do I make sampling greedy?
 How do I get no randomness at all?
+greedy
+greedy decoding
+deterministic output
+no randomness
+I want the most likely answer always.
+Switch sampling off, how?
+I do not want any randomness.
+Can sampling be turned off?
+temp 0
+Always pick the best token, how?
 """),
     ("the option --top-p",
      "--top-p X draws only from the most likely tokens that together have probability X; the default is 1.", """
@@ -1217,6 +1936,16 @@ What is nucleus sampling in @?
 Which option does nucleus sampling?
 What does top p mean?
 What is top-p sampling?
+top-p
+top p
+--top-p
+nucleus sampling
+Can I set top p to 0.9?
+Where do I set top-p?
+Is top-p supported?
+Tell me about top-p.
+What does nucleus sampling do?
+meaning of top-p
 """),
     ("the option --top-k", "--top-k N draws only from the N most likely tokens; the default 0 means all.", """
 What does --top-k do?
@@ -1229,6 +1958,16 @@ How do I draw from the 40 most likely tokens only?
 What does --top-k 0 mean?
 What does top k mean?
 What is top-k sampling?
+top-k
+top k
+--top-k
+Can I set top k to 40?
+Where do I set top-k?
+Is top-k supported?
+Tell me about top-k.
+Draw from few tokens only, how?
+meaning of top-k
+Limit the choice to the best 10 tokens, how?
 """),
     ("the option --min-p",
      "--min-p X drops tokens less likely than X times the most likely one; the default is 0.05.", """
@@ -1242,6 +1981,16 @@ How do I drop unlikely tokens?
 Which option drops very unlikely tokens?
 What does min p mean?
 What is min-p sampling?
+min-p
+min p
+--min-p
+Can I set min p?
+Where do I set min-p?
+Is min-p supported?
+Tell me about min-p.
+It picks strange rare tokens.
+meaning of min-p
+How do I cut off rare tokens?
 """),
     ("the option --seed", "--seed N makes the random draws repeatable; by default each run has another seed.", """
 What does --seed do?
@@ -1255,6 +2004,17 @@ Which option sets the seed?
 Why do I get another answer each time?
 How can I repeat a random answer?
 What seed does @ use?
+seed
+random seed
+--seed
+same answer every time
+It says something else each time, why?
+Why is the answer different now?
+I want to reproduce an answer.
+Two runs give different answers.
+Fix the randomness, how?
+Can I repeat a run exactly?
+reproducible answers
 """),
     ("the option --threads",
      "-t N, or --threads N, sets the number of CPU threads; the default is one per processor.", """
@@ -1270,6 +2030,16 @@ How do I use fewer cores?
 How can I limit @ to two cores?
 How many CPU threads are used by default?
 Does @ use all cores?
+threads
+number of threads
+cpu cores
+-t
+It uses all my cores.
+My fan is loud, can I use fewer cores?
+Use four threads only, how?
+Can I run it on one core?
+How many cores does it take?
+Limit the CPU use, how?
 """),
     ("the option --backend", "--backend NAME chooses what computes; this build has only cpu.", """
 What does --backend do?
@@ -1283,6 +2053,16 @@ What is a backend?
 Which backend does @ use?
 What is the default of --backend?
 How do I select what computes?
+backend
+backends
+--backend
+Switch to another backend, how?
+Can I choose the GPU?
+Is there a choice of backends?
+List the backends.
+Which backends can I choose from?
+backend option
+What does the backend option take?
 """),
     ("how options are written", "Options are written --name VALUE or --name=VALUE; the last one of a kind counts.", """
 How do I write options?
@@ -1294,6 +2074,16 @@ Which one counts if an option is given twice?
 How do I pass a value to an option?
 What is the form of the options of ds4?
 Do options take an equals sign?
+option syntax
+Does the order of options matter?
+Do I write a space or an equals sign?
+--name VALUE or --name=VALUE?
+I gave the same option twice.
+syntax of the command line
+Can I write an option with an equals sign?
+Does the last option win?
+How do I type an option with its value?
+What if an option comes twice?
 """),
     # ---- chat --------------------------------------------------------------------------------------------------
     ("the chat commands",
@@ -1308,6 +2098,16 @@ Name the chat commands.
 Which commands can I use while chatting?
 Chat commands?
 Show me all slash commands.
+chat commands
+slash commands
+commands in the chat
+What can I type here?
+Which commands start with a slash?
+I am in the chat, what can I do?
+Tell me the slash commands.
+list of slash commands
+What special commands does the chat know?
+Is there a command in the chat for everything?
 """),
     ("/help", "/help lists the commands of the chat.", """
 What does /help do?
@@ -1319,6 +2119,16 @@ Which command lists the chat commands?
 Is there help in the chat?
 Explain /help.
 What happens if I type /help?
+chat help
+help in chat
+I am lost in the chat.
+I forgot the chat commands.
+Which command shows help here?
+What do I type for help?
+Where is the help of the chat?
+slash help
+Show help while chatting, how?
+Is there a help command?
 """),
     ("/think", "/think turns reasoning on from now on in the chat.", """
 What does /think do?
@@ -1331,6 +2141,16 @@ How do I make you think?
 Explain /think.
 How do I enable thinking while chatting?
 What happens if I type /think?
+think on
+turn thinking on
+I want to see you reason, what do I type in the chat?
+thinking on in chat
+slash think
+Switch thinking back on here, how?
+Which slash command lets the model think?
+Enable reasoning in the chat, how?
+It no longer thinks, how do I get that back?
+Think before you answer, how do I set that here?
 """),
     ("/nothink", "/nothink turns reasoning off from now on in the chat.", """
 What does /nothink do?
@@ -1344,6 +2164,16 @@ Explain /nothink.
 How do I disable thinking while chatting?
 What happens if I type /nothink?
 How do I get answers without reasoning in the chat?
+think off
+turn thinking off
+stop thinking
+You think too much, which command stops that?
+thinking off in chat
+slash nothink
+I want answers without thinking here.
+Which slash command stops the thinking?
+Disable reasoning in the chat, how?
+The grey text annoys me, how do I stop it?
 """),
     ("/think-max", "/think-max sets the highest reasoning effort from now on in the chat.", """
 What does /think-max do?
@@ -1355,6 +2185,16 @@ Explain /think-max.
 What happens if I type /think-max?
 How do I make you think as much as possible?
 Which command sets maximum thinking in the chat?
+max thinking in chat
+slash think-max
+Think harder, how do I set that?
+Which slash command gives the most thinking?
+I want the longest reasoning in the chat.
+Turn the effort to the maximum while chatting.
+most reasoning in chat
+Can I make you think more?
+strongest thinking in the chat
+How do I get more reasoning here?
 """),
     ("/ctx", "/ctx shows how much of the context is used, and /ctx N sets its size.", """
 What does /ctx do?
@@ -1369,6 +2209,16 @@ How do I resize the context while chatting?
 Explain /ctx.
 What happens if I type /ctx?
 How much context is left in the chat?
+context used
+how full is the context
+slash ctx
+How much room is left?
+How many tokens are left in this chat?
+Is my chat nearly full?
+Change the context while chatting, how?
+remaining context
+I want to see the context use.
+How long may our conversation still become?
 """),
     ("/read", "/read FILE sends what is in the file as your message.", """
 What does /read do?
@@ -1382,6 +2232,16 @@ Can I load a text file into the conversation?
 How can I ask about a file in the chat?
 Explain /read.
 What happens if I type /read?
+read a file
+load a file
+send a file
+slash read
+I want you to look at my file.
+Can you open a file?
+How do I give you a document?
+Put a text file into the chat, how?
+I want to ask about my text file.
+attach a file
 """),
     ("/reset", "/reset begins a new conversation.", """
 What does /reset do?
@@ -1395,6 +2255,19 @@ Which chat command starts over?
 How do I delete the conversation?
 Explain /reset.
 What happens if I type /reset?
+reset
+new conversation
+start over
+new chat
+clear
+Forget everything.
+I want a new conversation.
+Forget what I said, how?
+Start again from zero, how?
+Clear the chat.
+Erase our conversation.
+I want to begin again.
+slash reset
 """),
     ("/quit", "/quit or Ctrl-D leaves the chat.", """
 What does /quit do?
@@ -1413,6 +2286,21 @@ How do I leave?
 How do I exit @?
 Explain /quit.
 How do I stop the program?
+exit chat
+quit chat
+how to exit
+leave the program
+end the chat
+close the program
+I want to leave.
+I want to quit.
+Let me out of here.
+How do I get back to my shell?
+It does not stop, how do I quit?
+I am done, how do I close this?
+How do I end this?
+slash quit
+How do I end the program?
 """),
     ("Ctrl-C", "In the chat Ctrl-C ends an answer, or drops the line that you are editing.", """
 What does Ctrl-C do?
@@ -1425,6 +2313,17 @@ What does control C do?
 Which key stops the answer?
 The answer is too long, how do I stop it?
 How do I abort generation?
+ctrl-c
+interrupt
+stop the answer
+cancel
+You talk too much, how do I stop you?
+It does not stop writing.
+Stop writing, how?
+How do I break off an answer?
+The model repeats itself, how do I stop it?
+I want to stop this answer.
+Which key interrupts?
 """),
     ("the history file", "The chat keeps its line history in ~/.ds4_history, which only you can read.", """
 Where is the chat history?
@@ -1438,6 +2337,16 @@ Who can read the history file?
 Is the history private?
 Where does the chat save its history?
 Does the chat have a history?
+history
+history file
+chat history file
+Where are the lines that I typed?
+Is what I type written to disk?
+How do I delete my history?
+Does it keep a log of my lines?
+Can I get my old lines back?
+Can others see what I typed?
+file of the history
 """),
     ("saving a chat", "The chat saves the lines that you typed, but not the conversation.", """
 Can I save the conversation?
@@ -1450,6 +2359,16 @@ How do I load an old conversation?
 Is the conversation saved when I quit?
 Are the answers saved?
 Where is my conversation saved?
+save chat
+save conversation
+export conversation
+resume
+I closed the chat, is it gone?
+I want to go on with the chat of yesterday.
+Keep this conversation, how?
+Does it keep our conversation after I quit?
+Can I open an old chat?
+Store this chat for later.
 """),
     ("long lines in the chat", "A line that ends with a backslash goes on in the next one.", """
 How do I type several lines in the chat?
@@ -1460,6 +2379,16 @@ Can I type multi-line messages?
 How do I enter a line break in the chat?
 How do I split a long message over lines?
 What does a line ending with a backslash mean?
+multi-line input
+several lines
+line break
+newline in chat
+Enter sends my text too early.
+I want to write two paragraphs.
+How do I type a second line?
+How do I put a line break into my message?
+Can a message have many lines?
+My message has more than one line.
 """),
     ("lines that begin with a space", "A line that begins with a space is never a command.", """
 How do I type a line that begins with a slash?
@@ -1490,6 +2419,16 @@ Can I redirect the answer?
 To which stream does @ write the answer?
 Which stream has the answer?
 Where does @ print its answers?
+save the answer
+redirect output
+answer to a file
+I want the answer in a file.
+Write the answer to a file, how?
+Can I pipe the answer to another program?
+stdout or stderr?
+Where does the output go?
+output file
+Is the answer on stdout?
 """),
     ("where the reasoning goes", "On a terminal the reasoning is shown before the answer, in grey.", """
 Where is the reasoning shown?
@@ -1501,6 +2440,16 @@ Where do I see what the model thinks?
 How does the chat show thinking?
 What does the grey text mean?
 In which colour is the reasoning?
+grey text
+see the reasoning
+What is this grey writing?
+I do not see the reasoning.
+Where are the thoughts of the model?
+Show me what the model thinks, where?
+Why is there grey text before the answer?
+Where do the thoughts appear?
+Is the reasoning visible?
+reasoning output
 """),
     ("a full context", "If the context is full before the answer ends, a note says so and the exit status is 0.", """
 What happens when the context is full?
@@ -1511,6 +2460,16 @@ Why did the answer stop in the middle?
 What happens at the end of the context?
 Is a full context an error?
 Full context, what now?
+context full
+context is full
+The answer stopped in the middle.
+It just stopped writing.
+I see a note about a full context.
+The answer was cut off.
+My answer is incomplete, why?
+Is it an error when the context is full?
+What does the note about the context say?
+no room in the context
 """),
     ("text encoding", "Texts for ds4 must be UTF-8.", """
 Which encoding must texts have?
@@ -1522,6 +2481,16 @@ Which character encoding does @ expect?
 What encoding do prompts need?
 Must my text be UTF-8?
 Which charset does @ want?
+encoding
+utf-8
+charset
+My umlauts look wrong.
+Can I write accents?
+It complains about the encoding.
+Is Latin-1 allowed?
+Which encoding should my file have?
+Do I have to use UTF-8?
+encoding of prompts
 """),
     # ---- environment and statuses ------------------------------------------------------------------------------
     ("DS4_MODEL", "DS4_MODEL names the model file that is used when there is no -m.", """
@@ -1536,6 +2505,16 @@ How do I make a model the default?
 Explain DS4_MODEL.
 What does export DS4_MODEL=FILE do?
 Which variable names the model file?
+set default model
+model environment variable
+DS4_MODEL
+I am tired of typing -m.
+I always use the same model, can I set it once?
+How do I make it remember my model file?
+export model path
+Which variable holds the path of the model?
+Use my model without -m, how?
+Can I set the model for good?
 """),
     ("NO_COLOR", "NO_COLOR, if it is not empty, turns colours off.", """
 What is NO_COLOR?
@@ -1548,6 +2527,16 @@ How do I get output without colours?
 Does @ honour NO_COLOR?
 Explain NO_COLOR.
 Can I disable colours?
+no colours
+turn off colours
+colours off
+NO_COLOR
+I do not like the colours.
+The colours are hard to read.
+My terminal shows strange colour codes.
+Plain output without colours, how?
+Can I get black and white output?
+Remove the colours, how?
 """),
     ("the environment variables", "ds4 looks at two environment variables, DS4_MODEL and NO_COLOR.", """
 Which environment variables does @ use?
@@ -1558,6 +2547,16 @@ Does @ use environment variables?
 Is @ controlled by environment variables?
 How many environment variables does @ have?
 What variables can I export for @?
+environment variables
+env vars
+environment
+Is there a config file?
+What can I set in my environment?
+Which variables does it read?
+Does it read a configuration file?
+What can I put into my bashrc for @?
+Tell me the environment variables.
+variables for ds4
 """),
     ("the exit statuses", "The exit status is 0 if all is well, 1 for a failure and 2 for wrong usage.", """
 What are the exit statuses of @?
@@ -1570,6 +2569,16 @@ How do I know in a script whether ds4 failed?
 Explain the exit statuses.
 Exit codes?
 Which status does ds4 end with?
+exit codes
+exit status
+return codes
+I need the exit codes for my script.
+How does my script see that it failed?
+What does it return to the shell?
+Which return values are there?
+Tell me the exit codes.
+meaning of the exit status
+What does echo $? show after @?
 """),
     ("exit status 0", "Exit status 0 means that all is well.", """
 What does exit status 0 mean?
@@ -1611,6 +2620,16 @@ How long is an error message?
 What does an error message begin with?
 On which stream are errors?
 What happens when something fails?
+error
+errors
+error message
+I got an error.
+It failed, where do I see why?
+Something went wrong, where is the message?
+How do I see what failed?
+Where is the error log?
+Is there a log file?
+format of error messages
 """),
     # ---- how it works ------------------------------------------------------------------------------------------
     ("memory per token", "A conversation takes about 3.5 kB of memory a token with DeepSeek V4 Flash.", """
@@ -1624,6 +2643,16 @@ How many kilobytes per token?
 Memory per token?
 How much memory does the context need per token?
 What does a token cost in memory?
+memory per token
+kv cache size
+How much memory does a chat need?
+What does a long conversation cost in memory?
+How does memory grow with the context?
+Is the KV cache big?
+bytes per token
+How much RAM does each token need?
+Tell me the memory of one token.
+size of the cache per token
 """),
     ("memory for a million tokens", "One million tokens of context fit in about 3.5 GB.", """
 How much memory do a million tokens take?
@@ -1634,6 +2663,16 @@ Memory for 1M tokens?
 How large is the cache for one million tokens?
 How much memory does a long context need?
 Does a million tokens fit in memory?
+memory for a million tokens
+memory of the full context
+1M tokens memory
+I want the full context, how much RAM is that?
+Can my machine hold a million tokens?
+RAM for the whole context?
+Does a long context need much memory?
+How many gigabytes are a million tokens?
+How large does the cache become at one million tokens?
+Tell me the memory of the longest context.
 """),
     ("compact rows", "Compact rows store the model's memory as FP8 and FP4 codes, exactly as the model rounds it.", """
 What are compact rows?
@@ -1798,6 +2837,16 @@ What is the reasoning of the model?
 How does the model think?
 What happens in thinking mode?
 What is the difference between thinking and direct mode?
+thinking
+thinking mode
+reasoning
+What does thinking mean here?
+Why does it write so much before the answer?
+Why does the model think first?
+What is the text before the answer?
+Tell me about thinking mode.
+What are those think tags?
+Does thinking make the answer better?
 """),
     ("old reasoning", "Old reasoning is dropped from the prompt when the next question comes.", """
 What happens to old reasoning?
@@ -1832,6 +2881,16 @@ Does @ support function calling?
 What happens with a tool call in the chat?
 Is there tool support?
 How are tool calls printed?
+tools
+tool calls
+function calling
+I want the model to call my function.
+Can I give it tools?
+Does it execute tools?
+The tool call is only printed.
+How do tools work in @?
+Can it run a shell command for me?
+Is MCP supported?
 """),
     ("checkpoints", "A checkpoint is the state of a conversation at one position, to go back to or to fork from.", """
 What is a checkpoint?
@@ -1921,6 +2980,16 @@ How does the loader work?
 Does @ copy the weights?
 How are the weights loaded?
 Why does @ map the file?
+mmap
+loading a model
+Does it read the whole file into RAM?
+Does it copy the model into memory?
+What happens when a model is loaded?
+In what way is the file opened?
+Is the file mapped?
+memory mapping
+Tell me how a model is loaded.
+Are the weights copied?
 """),
     ("the start-up time", "ds4 starts in milliseconds, because the file is mapped and not read.", """
 How long does @ take to start?
@@ -1932,6 +3001,16 @@ What is the start-up time?
 How many seconds does loading take?
 Is starting slow?
 Start-up time of ds4?
+start-up time
+loading time
+Does it take long to start?
+It starts at once, how is that possible?
+How can an 81 GB file load so fast?
+Do I wait long for the model to load?
+How soon can I type after the start?
+Is loading the big file slow?
+time to load
+Tell me how fast it starts.
 """),
     ("the forward pass", "The forward pass is in src/engine/forward.c, which is the place to start reading.", """
 Where is the forward pass?
@@ -1944,6 +3023,16 @@ What is forward.c?
 Where is the main part of the code?
 Where does the source begin?
 How should I begin to read the code?
+forward pass
+forward.c
+I want to understand the code, where do I begin?
+Where is the transformer computed?
+Which source file is the most important?
+I want to read the source, what first?
+Show me the heart of the code.
+Where is the model code?
+entry point of the source
+Which file should a new developer open?
 """),
     ("the twelve operations", "The forward pass is made of twelve operations, which each backend implements.", """
 What are the twelve operations?
@@ -1967,6 +3056,16 @@ What is the structure of the source?
 Which parts does the source have?
 How is the source code divided?
 Folders of the source?
+source code
+source layout
+folder structure
+What is in src?
+What are the directories for?
+How is the repository laid out?
+I want to look at the source.
+Give me a map of the source.
+modules of the source
+Tell me the folders of the code.
 """),
     ("control tokens in user text", "Text that a user typed never becomes a control token.", """
 Can user text become a control token?
@@ -2020,6 +3119,16 @@ What happens if a tensor is missing?
 What if a GGUF file is damaged?
 Does a broken file crash @?
 Is @ safe with hostile files?
+corrupt file
+damaged model
+tensor missing
+It says that a tensor is missing.
+My download broke off, what happens?
+Will it crash on a bad file?
+What if my GGUF is not complete?
+Can a malicious file harm me?
+The file is cut off, what does @ say?
+It refuses my file.
 """),
     ("the internet", "ds4 runs on your own machine and needs no internet connection.", """
 Does @ need the internet?
@@ -2032,6 +3141,18 @@ Is @ private?
 Does @ need a connection?
 Does @ run in the cloud?
 Does @ phone home?
+offline
+privacy
+internet
+Does it phone home?
+Do you collect my data?
+Is my text sent to DeepSeek?
+I have no internet, does it work?
+Do my questions leave my computer?
+Is it safe for private documents?
+telemetry
+Does @ need an account?
+Do I need an API key?
 """),
     ("the documentation", "The documentation is README.md, docs/cli.md and docs/design.md.", """
 Where is the documentation?
@@ -2044,6 +3165,17 @@ Where do I find documentation of @?
 Which file describes the command line?
 Where can I learn more?
 Documentation?
+docs
+documentation
+manual
+I want to read more.
+Where is the README?
+Where can I look things up?
+Is there something to read about @?
+Point me to the docs.
+Show me the manual.
+Which file explains the options?
+Where is everything explained?
 """),
     ("the design document", "docs/design.md says what shapes the program, and why.", """
 What is in docs/design.md?
@@ -2063,6 +3195,16 @@ Does @ do multi-token prediction?
 Is there speculative decoding?
 Can @ draft tokens?
 Does @ have a draft model?
+speculative decoding
+mtp
+draft model
+Can I use a draft model to make it faster?
+Does it predict several tokens at once?
+Is MTP used?
+Will the MTP layers be used?
+Are tokens drafted?
+Use speculative decoding, how?
+multi-token prediction
 """),
     ("a server", "No, ds4 has no server yet; it works on the command line.", """
 Does @ have a server?
@@ -2075,6 +3217,17 @@ Is there a ds4 serve?
 Can I use @ in my browser?
 Does @ have a web page?
 Can other programs talk to @ over the network?
+server
+http api
+web ui
+openai api
+I want to use it from my browser.
+Can my app send requests to it?
+Is there a REST API?
+Start a server, how?
+Can I connect Open WebUI?
+On which port does it listen?
+Can I reach it from another computer?
 """),
     ("an agent", "No, ds4 has no coding agent yet.", """
 Does @ have an agent?
@@ -2085,6 +3238,16 @@ Can @ work as a coding agent?
 Does @ write code for me in my project?
 Does @ have an agent mode?
 Is an agent included?
+agent
+coding agent
+I want it to edit my files.
+Can it fix bugs in my project?
+Is it like Claude Code?
+Can it work on my repository?
+Does it change files by itself?
+agent mode
+Let it work on my code alone, how?
+Is there something like Copilot in @?
 """),
     ("downloading", "ds4 cannot download models yet; get the file yourself and name it with -m.", """
 Can @ download models?
@@ -2095,6 +3258,16 @@ Can @ fetch the model file?
 How do I download a model with ds4?
 Does @ have a pull command?
 Will @ download files by itself?
+pull
+download command
+Does it fetch the model itself?
+Download the model for me.
+Can I type ds4 pull?
+Will it download V4 Flash automatically?
+Get a model with one command, how?
+Is the download automatic?
+automatic download
+Do I have to download the file by hand?
 """),
     ("benchmarks", "ds4 has no benchmark command yet.", """
 Is there a benchmark?
@@ -2104,6 +3277,16 @@ How do I benchmark @?
 Can @ measure its speed?
 Does @ have a bench command?
 Is a benchmark included?
+benchmark
+bench
+bench command
+I want to measure the speed.
+How can I see how many tokens per second I get?
+Run a benchmark, how?
+Is there a speed test?
+Measure tokens per second, how?
+Does it come with benchmarks?
+speed test
 """),
     ("planning memory", "No, ds4 has no command yet that predicts memory and speed.", """
 Is there a ds4 plan?
@@ -2113,6 +3296,16 @@ Is there a command that predicts memory?
 Does @ have a plan command?
 Can @ predict its speed?
 Can @ tell me in advance how much memory I need?
+plan
+memory prediction
+Will the model fit, can @ tell me?
+I want to know before I load it whether it fits.
+Can it estimate the memory?
+Estimate the speed for my machine.
+Is there a calculator for memory?
+Predict the memory, how?
+Does a command say what my machine can run?
+memory estimate
 """),
     ("training", "No, ds4 only runs models; it cannot train them.", """
 Can @ train models?
@@ -2122,6 +3315,16 @@ Can I train a model with ds4?
 Does @ do fine-tuning?
 Can @ learn from my data?
 Is training possible with @?
+train
+fine-tuning
+finetune
+lora
+I want to train my own model with @.
+Can I teach V4 Flash new things with @?
+Does it support LoRA?
+Fine-tune V4 Flash, how?
+Can I train on my own documents?
+training support
 """),
     # ---- words that a newcomer meets ---------------------------------------------------------------------------
     ("what a language model is", "A language model predicts the next token of a text, again and again.", """
@@ -2133,6 +3336,16 @@ What does a language model do?
 Explain what a language model is.
 What is a model?
 What does LLM mean?
+llm
+language model
+I do not know what a language model is.
+What does an LLM do?
+How do language models work?
+Explain LLMs in one sentence.
+Is a language model an AI?
+Tell me what an LLM is.
+meaning of LLM
+What is meant by a language model?
 """),
     ("what a token is", "A token is a piece of text: a word, a part of one, a digit or a sign.", """
 What is a token?
@@ -2142,6 +3355,16 @@ Explain what a token is.
 Is a token a word?
 How long is a token?
 Tell me what a token is.
+token
+tokens
+meaning of token
+I do not know what a token is.
+What is meant by a token?
+Is a token a letter?
+What do you call a token?
+Are tokens words?
+Why do you count tokens and not words?
+Say what a token is.
 """),
     ("what a tokenizer is", "A tokenizer cuts text into tokens and gives each its number.", """
 What is a tokenizer?
@@ -2160,6 +3383,16 @@ What are the weights of a model?
 Explain what weights are.
 What does parameter mean?
 What is a weight?
+weights
+parameters
+meaning of weights
+What does a model consist of?
+What are model weights?
+I do not know what parameters are.
+What is meant by parameters?
+Are weights and parameters the same?
+Tell me what weights are.
+What does a model learn in its training?
 """),
     ("what a context is", "The context is the text that a model sees at once, counted in tokens.", """
 What is a context?
@@ -2169,6 +3402,16 @@ What does context mean?
 Explain what the context is.
 What is the context of a model?
 What is a context length?
+context
+context window
+meaning of context
+I do not know what a context is.
+What is meant by context?
+Tell me what a context is.
+Why is the context limited?
+What do people mean by context?
+Is the context what the model sees?
+What is the context good for?
 """),
     ("what a prompt is", "A prompt is the text that a model is given to go on from.", """
 What is a prompt?
@@ -2177,6 +3420,16 @@ Explain what a prompt is.
 What is a prompt for?
 Tell me what a prompt is.
 What do you call the text that a model is given?
+prompt
+prompts
+meaning of prompt
+I do not know what a prompt is.
+What is meant by a prompt?
+Is my question a prompt?
+What are prompts?
+Define a prompt.
+Say what a prompt is.
+Is what I type called a prompt?
 """),
     ("what logits are", "Logits are the scores that a model gives to each possible next token.", """
 What are logits?
@@ -2204,6 +3457,16 @@ Why are models quantised?
 What is a quantised model?
 What is a quant?
 What is quantisation good for?
+quantisation
+quantised
+meaning of quantisation
+I do not know what quantised means.
+Why do people quantise a model?
+What are quantised weights?
+Is a quantised model smaller?
+Tell me what quantisation is.
+What is meant by a quant?
+Does a model become smaller if it is quantised?
 """),
     ("what a mixture of experts is",
      "In a mixture of experts each token is computed by a few of many small networks.", """
@@ -2214,6 +3477,16 @@ What is an expert in a model?
 Explain mixture of experts.
 How does a mixture of experts work?
 What are experts?
+moe
+mixture of experts
+experts in a model
+I do not know what MoE means.
+What is meant by experts?
+Why does a model have experts?
+What does a mixture of experts do?
+Tell me what an MoE is.
+Say what mixture of experts means.
+What does expert mean in a model?
 """),
     ("what attention is", "Attention is how a model looks at earlier tokens to compute the next one.", """
 What is attention?
@@ -2237,6 +3510,17 @@ What model comes with ds4?
 Which model ships with ds4?
 Describe ds4-nano.
 Does @ come with a model?
+nano
+ds4-nano
+nano model
+What is nano?
+Which model is built in?
+I see the name ds4-nano, what is that?
+What is this small model?
+Is there a model in the package?
+Who is ds4-nano?
+Does a model come with it?
+Tell me what # is.
 """),
     ("why ds4-nano exists", "ds4-nano exists so that one can try ds4 at once, without a large download.", """
 Why does # exist?
@@ -2248,6 +3532,16 @@ Why was # made?
 Why does ds4 come with a small model?
 Why do I need #?
 What is the point of #?
+why nano
+purpose of ds4-nano
+Why did you build a tiny model?
+What use is #?
+Is # only a demo?
+Why include # at all?
+Who needs #?
+Is there a reason for #?
+Tell me why # was made.
+Why would I use # and not the big one?
 """),
     ("the parameters of ds4-nano", "ds4-nano has about 25 million parameters.", """
 How many parameters does # have?
@@ -2258,6 +3552,16 @@ What is the parameter count of #?
 Parameters of ds4-nano?
 How many million parameters has #?
 How small is #?
+ds4-nano parameters
+nano size
+nano parameter count
+25M?
+Tell me how big # is.
+Is # really that small?
+How many parameters are in #?
+How many numbers did # learn?
+Is # a large model?
+Say how many parameters # has.
 """),
     ("the file of ds4-nano", "ds4-nano is the file models/ds4-nano.gguf, of at most 24 MB, and is built into ds4.", """
 Where is the file of #?
@@ -2269,6 +3573,16 @@ What is the file size of #?
 What is the file of # called?
 Where do I find ds4-nano.gguf?
 How much disk space does # take?
+ds4-nano.gguf
+nano file
+ds4-nano file size
+I want the file of #.
+Is there a GGUF of #?
+Does # come as a file?
+path of ds4-nano
+How large is ds4-nano.gguf?
+Where on my disk is #?
+How many megabytes does # have?
 """),
     ("choosing ds4-nano", "-m nano chooses ds4-nano, the model that is built into the program.", """
 How do I choose #?
@@ -2285,6 +3599,16 @@ Do I need a file for #?
 How do I choose the built-in model?
 Is # built into the program?
 Is there a built-in model?
+use nano
+-m nano
+choose nano
+I want the small model back.
+I do not want the big model, how do I take #?
+Start with #, how?
+ds4 -m nano
+DS4_MODEL is set, but I want #.
+How do I get the built-in model?
+Run #, how?
 """),
     ("the layers of ds4-nano", "ds4-nano has 8 layers.", """
 How many layers does # have?
@@ -2325,6 +3649,16 @@ How many tokens fit in the context of #?
 How long can a prompt for # be?
 Context length of ds4-nano?
 How much text can # read at once?
+ds4-nano context
+nano context
+How much can I write to #?
+Is my text too long for #?
+How many tokens can # see?
+Does # handle long texts?
+context size of nano
+How much context does # have?
+Tell me the context of #.
+Can # read ten pages?
 """),
     ("the experts of ds4-nano",
      "Each layer of ds4-nano has 8 routed experts, of which 2 are used, and 1 shared expert.", """
@@ -2345,6 +3679,16 @@ Which machine can run #?
 Does # run on an old laptop?
 Will # run on my laptop?
 Memory for ds4-nano?
+nano memory
+nano ram
+Will # run on a Raspberry Pi?
+I have an old PC, can it run #?
+Does # need a big machine?
+How much RAM is # using?
+Is 1 GB enough for #?
+Is 4 GB of RAM enough for #?
+Tell me the memory that # needs.
+memory use of ds4-nano
 """),
     ("the training data of ds4-nano", "ds4-nano was trained only on text that the code in train/ generates.", """
 What was # trained on?
@@ -2358,6 +3702,16 @@ Is the training data of # public?
 Training data of ds4-nano?
 Which texts has # seen?
 Is # made from a bigger model?
+nano training data
+data of ds4-nano
+Did # see my data?
+Does # know Wikipedia?
+What did # learn from?
+Were real texts used to train #?
+Is # a copy of DeepSeek?
+Did # learn from DeepSeek V4?
+Tell me what # was trained on.
+Is the data of # made by a program?
 """),
     ("how ds4-nano was trained", "ds4-nano was trained from scratch with PyTorch by the code in train/.", """
 How was # trained?
@@ -2368,6 +3722,16 @@ How was # made?
 Where is the training code of #?
 Where is the code that trained #?
 Which code trained #?
+nano training
+Was PyTorch used for #?
+How did you make #?
+How did # come about?
+Tell me how # was trained.
+Is # fine-tuned from another model?
+Which code made #?
+What software trained #?
+Is the training code of # there?
+Did # start from nothing?
 """),
     ("training ds4-nano again", "python3 train/train.py --out DIR trains ds4-nano again on one GPU.", """
 How do I train # again?
@@ -2380,6 +3744,16 @@ Can I retrain #?
 What is the command to train #?
 What does train/train.py do?
 How do I run the training of #?
+retrain nano
+train nano
+I want to train # on my own machine.
+How can I build my own #?
+Train the small model again, how?
+Is it possible to train # again?
+Run the training of #, how?
+Make a new #, how?
+command to train ds4-nano
+Can I repeat the training of #?
 """),
     ("how long ds4-nano was trained", "ds4-nano was trained in less than half an hour on one GPU.", """
 How long was # trained?
@@ -2391,6 +3765,16 @@ What hardware was # trained on?
 How many GPUs does the training of # need?
 Do I need a GPU to train #?
 How many minutes does the training of # take?
+nano training time
+training time of ds4-nano
+Did the training of # take days?
+Was # trained on many GPUs?
+Is one GPU enough to train #?
+Tell me how long # was trained.
+How many hours did # train?
+Was the training of # expensive?
+How quickly was # trained?
+How fast can I train #?
 """),
     ("the licence of ds4-nano", "ds4-nano has the MIT licence, like ds4 itself.", """
 What licence does # have?
@@ -2402,6 +3786,16 @@ Is # open source?
 Licence of ds4-nano?
 Are the weights of # free?
 May I give # to others?
+nano licence
+licence of the small model
+May I share #?
+Can I put # into my app?
+Can I use # at work?
+Is # free of charge?
+Tell me the licence of #.
+Are the weights of # open?
+May I change #?
+Can I sell a product with # in it?
 """),
     ("what ds4-nano can do",
      "ds4-nano answers questions about ds4, does arithmetic and word tasks, remembers things and calls tools.", """
@@ -2414,6 +3808,16 @@ What can I ask #?
 What was # trained to do?
 Which questions can # answer?
 What does # know?
+nano abilities
+what nano can do
+Is # good for anything?
+Can # do maths?
+What should I try with #?
+What are good questions for #?
+Tell me what # can do.
+Give me examples of what # can do.
+Which things does # do well?
+Can # chat?
 """),
     ("the limits of ds4-nano",
      "ds4-nano knows almost nothing about the world and makes mistakes; a large model is far better.", """
@@ -2427,6 +3831,16 @@ How good is #?
 What are the weaknesses of #?
 Does # make mistakes?
 Is # better than DeepSeek V4 Flash?
+nano limits
+Can # write an essay?
+Why is # so bad?
+The small model gives wrong answers.
+Does # know history?
+Is # as clever as ChatGPT?
+Tell me the limits of #.
+Should I use # for real work?
+Why does # know so little?
+Is # any good?
 """),
     ("the language of ds4-nano", "ds4-nano understands only simple English.", """
 Which languages does # speak?
@@ -2437,6 +3851,16 @@ Which language does # speak?
 Can I talk to # in Spanish?
 Is # only for English?
 Does # know other languages than English?
+nano languages
+Can I write German to #?
+Can # read Chinese?
+Must I write English to #?
+Is # able to speak Italian?
+Does # translate?
+In which language should I talk to #?
+Tell me the languages of #.
+Is English the only language of #?
+languages of ds4-nano
 """),
 ]
 
@@ -2457,8 +3881,11 @@ def question(rng, phrasing):
 
 
 # What vary() makes of each other, and is one phrasing for the split.
-_EQUIVALENT = ((r"[@]", "ds4"), (r"#", "ds4-nano"), (r"^what's ", "what is "), (r"^which ", "what "),
-               (r"^(how can i|how do you|how to) ", "how do i "), (r"[.?!]$", ""))
+_EQUIVALENT = tuple((rf"\b{re.escape(name.lower())}\b", "#") for name in sorted(set(NANO), key=len, reverse=True)) + \
+    tuple((rf"\b{re.escape(name.lower())}\b", "@") for name in sorted(set(PROGRAM), key=len, reverse=True)) + (
+    (r"^what's ", "what is "), (r"^which ", "what "), (r"^(how can i|how do you|how to) ", "how do i "),
+    (r"^what exactly ", "what "), (r"^(where|who)'s ", r"\1 is "), (r"license", "licence"), (r"quantiz", "quantis"),
+    (r"[.?!]$", ""))
 N_TRAINED = 6                   # phrasings of a fact that are trained at least
 
 

@@ -29,8 +29,8 @@ should may has have had in on at for from under with to by if of
 # First words of templates such as "Sum of {a} and {b}" and "I need {text}", which no "Could you" can stand before.
 NOT_IMPERATIVE = frozenset("""
 sum product twice half even odd larger smaller largest smallest max min next sequence first last length upper lower
-number letters vowels opposite antonym plural past position word shortest longest unique i my you that this the it one there no not nothing only
-still nobody everything something a an
+number letters vowels opposite antonym plural past position word shortest longest unique i my you that this the it one there no not nothing
+only still nobody everything something a an two enter answers somebody
 """.split())
 CONTRACTIONS = (
     (r"^What is ", ("What's ", "Whats ", "What is ")),
@@ -52,7 +52,9 @@ def _kind_of(template):
         return "other"
     if first.group().lower() in QUESTION_WORDS or template.endswith("?"):
         return "question"
-    return "request" if first.group()[0].isupper() and first.group().lower() not in NOT_IMPERATIVE else "other"
+    word = first.group()
+    imperative = word[0].isupper() and word[1:].islower() and word.lower() not in NOT_IMPERATIVE    # not "DS4_MODEL"
+    return "request" if imperative else "other"
 
 
 def _lower_first(template):
