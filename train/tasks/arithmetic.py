@@ -550,9 +550,10 @@ def mul(rng):
 
 def div(rng):
     """Without remainder."""
-    b, result = rng.randint(2, 10), rng.randint(1, 10) if rng.random() < 0.75 else rng.randint(11, 20)
+    b, how = rng.randint(2, 10), rng.random()
+    result = rng.randint(1, 10 if how < 0.7 else 20) if how < 0.9 else rng.choice((25, 30, 40, 50, 100))
     a = b * result
-    if result > 10:
+    if 10 < result <= 20:
         reasoning = f"{b} x 10 = {b * 10}. {a} - {b * 10} = {a - b * 10}, which is {b} x {result - 10}. So {result}."
     else:
         reasoning = f"{b} x {result} = {a}, so {a} / {b} = {result}."

@@ -3877,7 +3877,8 @@ def question(rng, phrasing):
         text = text[0].upper() + text[1:]
     if rng.random() < 0.4:
         text = text.replace("licence", "license").replace("colour", "color").replace("quantis", "quantiz")
-    return vary(rng, text, opener=0.4, closer=0.1, lower=0.3, unpunctuated=0.25, typos=0.12)
+    typos = 0.12 if " " in text else 0      # "speed" without a letter is "seed"
+    return vary(rng, text, opener=0.4, closer=0.1, lower=0.3, unpunctuated=0.25, typos=typos)
 
 
 # What vary() makes of each other, and is one phrasing for the split.

@@ -29,8 +29,8 @@ should may has have had in on at for from under with to by if of
 # First words of templates such as "Sum of {a} and {b}" and "I need {text}", which no "Could you" can stand before.
 NOT_IMPERATIVE = frozenset("""
 sum product twice half even odd larger smaller largest smallest max min next sequence first last length upper lower
-number letters vowels opposite antonym plural past position word shortest longest unique i my you that this the it one there no not nothing
-only still nobody everything something a an two enter answers somebody
+number letters vowels opposite antonym plural past position word shortest longest unique i my you that this the it one
+there no not nothing only still nobody everything something a an two enter answers somebody
 """.split())
 CONTRACTIONS = (
     (r"^What is ", ("What's ", "Whats ", "What is ")),
@@ -110,3 +110,8 @@ def vary(rng, template, opener=0.3, closer=0.08, lower=0.25, unpunctuated=0.25, 
 def phrase(rng, templates, **fields):
     """One of the templates, varied and filled in."""
     return vary(rng, rng.choice(templates)).format(**fields)
+
+
+def right_articles(sentence: str) -> str:
+    """ "a apple" -> "an apple" """
+    return re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", sentence)

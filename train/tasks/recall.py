@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from .common import Conversation, is_held_out
 from .memory import (any_city, any_date, any_name, any_time, any_word, assistant, invented_name, invented_word,
                      number_of_digits, ordinary_turn, system_messages, user)
+from .phrasing import right_articles
 from .words_list import ANIMALS, COLOURS, DAYS, FRUITS, MONTHS, NAMES, OBJECTS, WORDS
 
 # ---- prose -------------------------------------------------------------------------------------------
@@ -466,11 +467,6 @@ def _fill(rng, template):
             text = _fill(rng, text)
         out.append(text[0].upper() + text[1:] if capital else text)
     return "".join(out)
-
-
-def right_articles(sentence: str) -> str:
-    """ "a apple" -> "an apple" """
-    return re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", sentence)
 
 
 def prose(rng: random.Random, n_words: int):

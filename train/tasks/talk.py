@@ -1,7 +1,12 @@
 """Small talk, identity, honest refusals and a little common knowledge."""
+from fractions import Fraction
+
+from .arithmetic import DIV, THINGS
 from .common import Turn
 from .phrasing import phrase, vary
-from .words_list import ANIMALS, CITIES, DAYS, FRUITS, MONTHS, ORDINALS, WORDS
+from .units import CONVERT, FACTORS, TEMPERATURE, UNITS, decimal
+from .unknown import question
+from .words_list import ANIMALS, CITIES, DAYS, FRUITS, MONTHS, NAMES, ORDINALS, WORDS
 
 # ---- small talk: (topic, answer, phrasings) ---------------------------------------------------------------------
 
@@ -1661,9 +1666,79 @@ def refuse(rng):
                   fruit=rng.choice(FRUITS), word=rng.choice(WORDS), language=rng.choice(LANGUAGES),
                   code=rng.choice(CODE_LANGUAGES), program=rng.choice(PROGRAMS), text=rng.choice(TEXTS),
                   illness=rng.choice(ILLNESSES), product=rng.choice(PRODUCTS), year=rng.randint(1800, 2025),
-                  future=rng.randint(2050, 2500), big=rng.randint(1000, 999999), big2=rng.randint(100, 99999),
+                  future=rng.randint(2050, 2500), big=rng.randint(1001, 999999), big2=rng.randint(100, 99999),
                   n=rng.randint(13, 999), n2=rng.randint(3, 99), two=rng.randint(11, 99), two2=rng.randint(13, 99))
     return Turn("talk", user, answer, REASONS[answer])
 
 
-TASKS = [(3, talk), (2, refuse), (3, common)]
+def unknown(rng):
+    """Anything about the world."""
+    return Turn("talk", question(rng), UNKNOWN, REASONS[UNKNOWN])
+
+
+# "How many times does 3 go into 10?" has an answer.
+_DIV = [text for text in DIV if not text.startswith(("How many times", "How often"))]
+_EXPRESSION = """
+What is {x}?
+{x}
+{x} =
+{x} = ?
+Compute {x}.
+Calculate {x}.
+Work out {x}.
+Solve {x}.
+How much is {x}?
+""".strip().split("\n")
+_FOREIGN_UNITS = (
+    ("miles", ("km", "m", "foot", "yard")), ("pounds", ("kg", "g")), ("ounces", ("g", "kg")),
+    ("gallons", ("litre", "ml")), ("pints", ("litre", "ml")), ("feet", ("m", "cm", "km")), ("yards", ("m", "cm", "km")))
+
+
+def _expression(rng):
+    """More than one operation, decimals, negative numbers or large operands; sums of three numbers are arithmetic."""
+    a, b, c, d = (rng.randint(2, rng.choice((9, 20, 99))) for _ in range(4))
+    text = rng.choice((
+        f"{a} + {b} * {c}", f"{a} * {b} + {c}", f"{a} x {b} - {c}", f"({a} + {b}) * {c}", f"({a} - {b}) x {c}",
+        f"{a} * ({b} + {c})", f"{a} - {b} - {c}", f"{a} + {b} - {c}", f"{a} - {b} + {c}", f"{a} / {b} + {c}",
+        f"{a} + {b} + {c} + {d}", f"{a} * {b} * {c}", f"({a} + {b}) / {c}", f"{a} * {b} + {c} * {d}",
+        f"{a}.{rng.randint(1, 9)} + {b}.{rng.randint(1, 9)}", f"{a}.{rng.randint(1, 9)} x {b}",
+        f"{a}.{rng.randint(1, 9)} - 0.{rng.randint(1, 9)}", f"-{a} + {b}", f"-{a} - {b}", f"{a} x -{b}",
+        f"{rng.randint(101, 999)} x {b}", f"{rng.randint(101, 999)} * {rng.randint(11, 99)}", f"{a}^{b}",
+        f"{a} mod {b}", f"{a}!", f"{a}/{b} + {c}/{d}"))
+    return phrase(rng, _EXPRESSION, x=text if rng.random() < 0.7 else text.replace(" ", ""))
+
+
+def _inexact_division(rng):
+    while True:
+        a, b = rng.randint(1, rng.choice((20, 99, 999))), rng.randint(2, 20)
+        if a % b:
+            return phrase(rng, _DIV, a=a, b=b, name=rng.choice(NAMES), things=rng.choice(THINGS))
+
+
+def _inexact_conversion(rng):
+    n = rng.randint(2, rng.choice((20, 100, 999)))
+    if rng.random() < 0.2:
+        if (n - 32) % 9:
+            source, target = rng.choice((("F", "C"), ("Fahrenheit", "Celsius")))
+            return phrase(rng, TEMPERATURE, n=n, f=source, t=target)
+        return _inexact_conversion(rng)
+    if rng.random() < 0.5:
+        source, others = rng.choice(_FOREIGN_UNITS)
+        target = rng.choice(UNITS[rng.choice(others)][2])[1]
+        if rng.random() < 0.4:
+            source, target = target, source
+    else:
+        large, small, factor, _ = rng.choice(FACTORS)
+        if decimal(n / Fraction(factor)) is not None:
+            return _inexact_conversion(rng)
+        source, target = rng.choice(UNITS[small][2])[1], rng.choice(UNITS[large][2])[1]
+    return phrase(rng, CONVERT, n=n, f=source, t=target)
+
+
+def no_computing(rng):
+    """Computations that are refused: mixed ones, and those without a short exact result."""
+    ask = rng.choice((_expression, _inexact_division, _inexact_conversion))
+    return Turn("talk", ask(rng), NO_COMPUTING, REASONS[NO_COMPUTING])
+
+
+TASKS = [(3, talk), (2, refuse), (2, unknown), (0.7, no_computing), (3, common)]

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from .common import Conversation, is_held_out
 from .memory import (any_city, any_date, any_name, any_time, any_word, assistant, invented_word, number_of_digits,
                      lower_start, ordinary_turn, system_messages, user)
-from .recall import right_articles
+from .phrasing import right_articles
 from .words_list import ANIMALS, CITIES, COLOURS, DAYS, FRUITS, OBJECTS
 
 # ---- values ------------------------------------------------------------------------------------------

@@ -177,15 +177,19 @@ def convert(rng):
 
 def temperature(rng):
     celsius = 5 * rng.randint(-4, 50 if rng.random() < 0.4 else 20)
-    fahrenheit = celsius * 9 // 5 + 32
+    to_fahrenheit = rng.random() < 0.55
+    if to_fahrenheit and rng.random() < 0.3:
+        celsius = rng.randint(-20, 45)
+    product = Fraction(celsius * 9, 5)
+    fahrenheit, product = decimal(product + 32), decimal(product)
     names = rng.choice((("C", "F"), ("Celsius", "Fahrenheit")))
-    if rng.random() < 0.55:
+    if to_fahrenheit:
         user = phrase(rng, TEMPERATURE, n=celsius, f=names[0], t=names[1])
-        answer, product = f"{fahrenheit} F", celsius * 9 // 5
+        answer = f"{fahrenheit} F"
         steps = f"{celsius} x 1.8 = {product}. {product} + 32 = {fahrenheit}."
     else:
         user = phrase(rng, TEMPERATURE, n=fahrenheit, f=names[1], t=names[0])
-        answer, steps = f"{celsius} C", f"{fahrenheit} - 32 = {fahrenheit - 32}. {fahrenheit - 32} / 1.8 = {celsius}."
+        answer, steps = f"{celsius} C", f"{fahrenheit} - 32 = {product}. {product} / 1.8 = {celsius}."
     number = answer[:-2]
     name = "Fahrenheit" if answer[-1] == "F" else "Celsius"
     return Turn("units", user, answer, steps, key=answer,
