@@ -217,9 +217,9 @@ id library_from_source(id device, SEL selector, id source, id options, id *error
     snprintf(path, sizeof path, "%s/program_source.metal", folder);
     if (!write_text(path, string_text(source))) framework_error("cannot write %s", path);
     snprintf(command, sizeof command,
-             "cd '%s' && P='%s' F='%s' && { $P/msl-check $F/program_source.metal && "
-             "$P/msl-build %s $F/program_source.metal $F/library.so; } >$F/output 2>&1",
-             ".", metalsim_device.tools, folder, sim_options.check ? "-c" : "");
+             "tools='%s'; file='%s/program_source.metal'; { \"$tools/msl-check\" \"$file\" && "
+             "\"$tools/msl-build\" %s \"$file\" '%s/library.so'; } >'%s/output' 2>&1",
+             metalsim_device.tools, folder, sim_options.check ? "-c" : "", folder, folder);
     int status = system(command);
     snprintf(path, sizeof path, "%s/output", folder);
     read_text(path, output, sizeof output);

@@ -230,9 +230,6 @@ id object_autorelease(id object) {
     return object;
 }
 
-void *objc_autoreleasePoolPush(void);
-void objc_autoreleasePoolPop(void *pool);
-
 /* A pool is the number of objects below it, plus one: it may not be NULL. */
 void *objc_autoreleasePoolPush(void) {
     pool_depth++;

@@ -22,10 +22,10 @@
 #define M_LN2_F 0.693147180559945309417f
 #define M_SQRT2_F 1.41421356237309504880f
 
+// clang-format off
 // The functions of one and of two floating-point arguments, as lists of X(name).
-#define MSL_FUNCTIONS_1(X)                                                                                        \
-    X(exp)                                                                                                        \
-    X(exp2)                                                                                                       \
-    X(exp10) X(log) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(sqrt) \
-        X(rsqrt) X(floor) X(ceil) X(round) X(rint) X(trunc) X(fract) X(fabs) X(sign) X(saturate)
+#define MSL_FUNCTIONS_1(X) \
+    X(exp) X(exp2) X(exp10) X(log) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) \
+    X(tanh) X(sqrt) X(rsqrt) X(floor) X(ceil) X(round) X(rint) X(trunc) X(fract) X(fabs) X(sign) X(saturate)
 #define MSL_FUNCTIONS_2(X) X(pow) X(powr) X(fmin) X(fmax) X(fmod) X(atan2) X(copysign) X(step)
+// clang-format on

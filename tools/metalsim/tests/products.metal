@@ -81,6 +81,7 @@ kernel void matrix_q8_0(constant matrix_arguments &a [[buffer(0)]],
         }
     }
     for (ushort i = 0; i < 8; i++)
-        simdgroup_store(sum[i], y + (ulong)(first_col + my_col + 8 * (i / 4)) * a.rows + first_row + my_row + 8 * (i % 4),
+        simdgroup_store(sum[i],
+                        y + (ulong)(first_col + my_col + 8 * (i / 4)) * a.rows + first_row + my_row + 8 * (i % 4),
                         a.rows);
 }

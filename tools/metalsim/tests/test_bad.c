@@ -9,40 +9,40 @@ static const struct {
     const char *kernel;
     const char *message; /* "": none */
 } EXPECTED[] = {
-    {"good", ""},
-    {"tg_ok_simd", ""},
-    {"dev_ok_flag", ""},
-    {"bytes_ok", ""},
-    {"atomic_ok", ""},
-    {"tg_wrong_flag", "data race"},
-    {"dev_wrong_flag", "on a device buffer"},
-    {"oob_read", "out of bounds: 4-byte read"},
-    {"oob_write", "out of bounds: 4-byte write"},
-    {"wild", "wild 4-byte read"},
-    {"misaligned", "misaligned"},
-    {"tg_race", "on threadgroup memory"},
-    {"tg_race_lane", "data race"},
-    {"tg_ww", "data race (write/write) on threadgroup"},
-    {"tg_war", "data race"},
-    {"tg_uninit", "uninitialised threadgroup"},
-    {"tg_oob", "out of bounds: threadgroup"},
-    {"tg_too_big", "threadgroup memory: 32784 bytes"},
-    {"bar_return", "barrier divergence"},
-    {"bar_branch", "barrier divergence"},
-    {"barrier_loop", "barrier divergence"},
-    {"simd_branch", "diverged"},
-    {"simd_return", "after 1 lane"},
-    {"shuffle_range", "lane 32 out of range"},
-    {"shuffle_inactive", "SIMD operation"},
-    {"matrix_partial", "SIMD operation"},
-    {"dev_race", "on a device buffer"},
-    {"dev_race_group", "on a device buffer"},
-    {"atomic_and_plain", "on a device buffer"},
+    {"correct", ""},
+    {"ordered_by_simdgroup_barrier", ""},
+    {"device_barrier", ""},
+    {"neighbouring_bytes", ""},
+    {"atomic_counter", ""},
+    {"threadgroup_memory_wrong_flag", "data race"},
+    {"device_memory_wrong_flag", "on a device buffer"},
+    {"read_out_of_bounds", "out of bounds: 4-byte read"},
+    {"write_out_of_bounds", "out of bounds: 4-byte write"},
+    {"wild_read", "wild 4-byte read"},
+    {"misaligned_read", "misaligned"},
+    {"race_between_simdgroups", "on threadgroup memory"},
+    {"race_between_lanes", "data race"},
+    {"all_threads_write", "data race (write/write) on threadgroup"},
+    {"no_barrier_at_the_end_of_a_loop", "data race"},
+    {"half_of_it_unwritten", "uninitialised threadgroup"},
+    {"threadgroup_out_of_bounds", "out of bounds: threadgroup"},
+    {"threadgroup_memory_too_big", "threadgroup memory: 32784 bytes"},
+    {"barrier_after_a_return", "barrier divergence"},
+    {"barriers_in_two_branches", "barrier divergence"},
+    {"barrier_in_an_uneven_loop", "barrier divergence"},
+    {"simd_operations_in_two_branches", "diverged"},
+    {"simd_operation_after_a_return", "after 1 lane"},
+    {"shuffle_out_of_range", "lane 32 out of range"},
+    {"shuffle_without_a_lane", "SIMD operation"},
+    {"matrix_with_half_of_the_lanes", "SIMD operation"},
+    {"device_race", "on a device buffer"},
+    {"device_race_between_groups", "on a device buffer"},
+    {"atomic_and_plain_access", "on a device buffer"},
     {"atomic_out_of_bounds", "out of bounds: 4-byte atomic access"},
-    {"fc_unset", "function constant FC_N(3) is not set"},
-    {"unbound", "buffer 7 is not bound"},
-    {"too_small", "argument needs 64"},
-    {"too_many", "the limit is 64"},
+    {"unset_function_constant", "function constant SCALE(3) is not set"},
+    {"unbound_buffer", "buffer 7 is not bound"},
+    {"buffer_too_small", "argument needs 64"},
+    {"too_many_threads", "the limit is 64"},
 };
 
 enum { N_FLOATS = 256 };
@@ -58,7 +58,7 @@ static int run(sim_library *library, const char *kernel, float *x, float *y) {
     };
     dispatch.buffer[0] = (struct sim_binding){(char *)x, N_FLOATS * sizeof *x, 0};
     dispatch.buffer[1] = (struct sim_binding){(char *)y, N_FLOATS * sizeof *y, 0};
-    if (strcmp(kernel, "too_small") == 0) dispatch.buffer[0].bytes = 16;
+    if (strcmp(kernel, "buffer_too_small") == 0) dispatch.buffer[0].bytes = 16;
     return sim_run(&dispatch);
 }
 

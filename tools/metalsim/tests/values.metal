@@ -31,7 +31,9 @@ kernel void shuffles(ARGUMENTS) {
     y[t] = simd_shuffle_xor(x[t], (ushort)1) + 100.0f * simd_broadcast(x[t], (ushort)5) +
            10000.0f * simd_shuffle_rotate_down(x[t], (ushort)1);
 }
-kernel void votes(ARGUMENTS) { y[t] = (float)(uint)(ulong)simd_ballot(lane < 4) + (simd_any(lane == 31) ? 0.5f : 0.0f); }
+kernel void votes(ARGUMENTS) {
+    y[t] = (float)(uint)(ulong)simd_ballot(lane < 4) + (simd_any(lane == 31) ? 0.5f : 0.0f);
+}
 kernel void undefined_shuffle(ARGUMENTS) { y[t] = simd_shuffle_down(x[t], (ushort)1); }
 kernel void constants(ARGUMENTS) {
     float v = x[t] * (float)SCALE;
