@@ -10,10 +10,10 @@
  *
  * Every token is the most likely one. Arguments are JSON in a string; tokens are those of the answer without the
  * end of sequence. finish: the model ended, or max_tokens or the context did, or the model ended but what it
- * wrote is no proper tool call (such a call is not in the list). Bytes that are not UTF-8 become U+FFFD.
+ * wrote is no proper tool call (such a call is not in the list). Bytes that are not UTF-8, and NUL, become U+FFFD.
  */
 #include "base/memory.h"
-#include "base/utf8.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "text/exact_json.h"
 
@@ -31,21 +31,9 @@ typedef struct reply {
     const char *finish;
 } reply;
 
-static json_t *json_text(const ds4_buffer *text) {
-    ds4_buffer valid = {0};
-    bool ok = true;
-    for (size_t at = 0, n; ok && at < text->n_bytes; at += n ? n : 1) {
-        uint32_t code_point;
-        n = utf8_decode(text->data + at, text->n_bytes - at, &code_point);
-        ok = n ? buffer_append(&valid, text->data + at, n) : buffer_append_string(&valid, "\xef\xbf\xbd");
-    }
-    json_t *string = ok ? json_stringn(valid.data ? valid.data : "", valid.n_bytes) : NULL;
-    ds4_buffer_deinit(&valid);
-    return string;
-}
-
 static void add_call(reply *to) {
-    json_t *call = json_pack("{s:o, s:o}", "name", json_text(&to->name), "arguments", json_text(&to->arguments));
+    json_t *call =
+        json_pack("{s:o, s:o}", "name", answer_json_text(&to->name), "arguments", answer_json_text(&to->arguments));
     if (json_array_append_new(to->calls, call) != 0) to->out_of_memory = true;
 }
 
@@ -70,9 +58,10 @@ static void take_event(void *context, const ds4_event *event) {
 static ds4_status print_reply(const reply *from, size_t n_prompt_tokens, ds4_error *error) {
     json_t *tokens = json_array();
     for (size_t i = 0; i < from->tokens.n; i++) json_array_append_new(tokens, json_integer(from->tokens.id[i]));
-    json_t *line = json_pack("{s:I, s:o, s:o, s:O, s:s, s:o}", "n_prompt_tokens", (json_int_t)n_prompt_tokens,
-                             "reasoning", json_text(&from->reasoning), "content", json_text(&from->content),
-                             "tool_calls", from->calls, "finish", from->finish, "tokens", tokens);
+    json_t *line =
+        json_pack("{s:I, s:o, s:o, s:O, s:s, s:o}", "n_prompt_tokens", (json_int_t)n_prompt_tokens, "reasoning",
+                  answer_json_text(&from->reasoning), "content", answer_json_text(&from->content), "tool_calls",
+                  from->calls, "finish", from->finish, "tokens", tokens);
     char *text = line && !from->out_of_memory ? json_dumps(line, JSON_COMPACT) : NULL;
     json_decref(line);
     if (!text) return error_memory(error, "answer", from->content.n_bytes);

@@ -35,9 +35,19 @@ def bucket_of(n):
     return next((length for length in LENGTHS if n <= length), None)
 
 
+def grouped(rows, n_tokens, pad_id):
+    """Batches of rows of about the same length, n_tokens tokens each."""
+    by_length = {}
+    for row in rows:
+        by_length.setdefault(bucket_of(len(row[0])), []).append(row)
+    for length, group in by_length.items():
+        n = max(n_tokens // length, 1)
+        for i in range(0, len(group), n):
+            yield padded(group[i:i + n], length, pad_id)
+
+
 def produce(vocabulary_path, seed, n_tokens, queue):
     tokenizer = Tokenizer.load(vocabulary_path)
-    pad_id = tokenizer.control["<｜▁pad▁｜>"]
     rng = random.Random(seed)
     waiting = {length: [] for length in LENGTHS}
     while True:
@@ -48,7 +58,7 @@ def produce(vocabulary_path, seed, n_tokens, queue):
         rows = waiting[length]
         rows.append(row)
         if len(rows) == max(n_tokens // length, 1):
-            queue.put(padded(rows, length, pad_id))
+            queue.put(padded(rows, length, tokenizer.pad))
             waiting[length] = []
 
 

@@ -6,9 +6,12 @@ symbols of GPT-2, as in GGUF files. Needs the module `regex`, which knows Unicod
 import heapq
 import json
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import NamedTuple
 
 import regex
+
+VOCABULARY = Path(__file__).resolve().parent / "vocabulary.json"     # of ds4-nano
 
 # ---- the pre-tokenizer ----
 
@@ -150,7 +153,7 @@ class Tokenizer:
     def __init__(self, tokens: list, merges: list):
         self.tokens, self.merges = list(tokens), list(merges)
         self.control = {token: i for i, token in enumerate(self.tokens) if is_control(token)}
-        self.eos = self.control["<｜end▁of▁sentence｜>"]
+        self.eos, self.pad = self.control["<｜end▁of▁sentence｜>"], self.control["<｜▁pad▁｜>"]
         self._id = {token: i for i, token in enumerate(self.tokens) if not is_control(token)}
         self._rank = {tuple(merge.split(" ")): i for i, merge in enumerate(self.merges)}
         self._bytes = [token.encode() if is_control(token) else bytes(_BYTE[symbol] for symbol in token)
@@ -202,7 +205,7 @@ class Tokenizer:
             (key + "pre", "string", "joyai-llm"),
             (key + "bos_token_id", "u32", self.control["<｜begin▁of▁sentence｜>"]),
             (key + "eos_token_id", "u32", self.eos),
-            (key + "padding_token_id", "u32", self.control["<｜▁pad▁｜>"]),
+            (key + "padding_token_id", "u32", self.pad),
             (key + "tokens", "[string]", self.tokens),
             (key + "token_type", "[i32]", [3 if is_control(token) else 1 for token in self.tokens]),  # control, normal
             (key + "merges", "[string]", self.merges),

@@ -26,7 +26,7 @@ import batches
 import conversations
 import export
 import train
-from bpe import Tokenizer
+from bpe import VOCABULARY, Tokenizer
 from model import Layer, Model, Run, Shape
 
 NANO = Path(__file__).resolve().parent.parent / "models" / "ds4-nano.gguf"
@@ -100,7 +100,7 @@ def differences(model, tokens, expected):
 
 
 def compare_logits(o):
-    tokenizer = Tokenizer.load(export.VOCABULARY)
+    tokenizer = Tokenizer.load(VOCABULARY)
     model = export.read(o.model).to(DEVICE)
     worst = 0.0
     print("| conversation | tokens | largest difference | choices turned | with QAT: median | 95 % below |")
@@ -141,27 +141,21 @@ class Agreement:
 
 @torch.no_grad()
 def compare_weights(o):
-    tokenizer = Tokenizer.load(export.VOCABULARY)
-    pad_id = tokenizer.control["<｜▁pad▁｜>"]
+    tokenizer = Tokenizer.load(VOCABULARY)
     saved = torch.load(o.checkpoint, map_location="cpu")
     exact = Model(Shape(**saved["shape"]))
     exact.load_state_dict(saved["state"])
     exact, stored = exact.to(DEVICE).eval(), export.read(o.model).to(DEVICE)
     answers, everything = Agreement(), Agreement()
     for kind, rows in train.held_out(tokenizer, o.items, "compare").items():
-        rows = rows if o.kinds in kind else []
-        by_length = {}
-        for row in rows:
-            by_length.setdefault(batches.bucket_of(len(row[0])), []).append(row)
-        for length, group in by_length.items():
-            n = max(o.tokens // length, 1)
-            for i in range(0, len(group), n):
-                ids, mark = train.to_device(batches.padded(group[i:i + n], length, pad_id), DEVICE)
-                hidden = [model(ids, Run())[:, :-1] for model in (exact, stored)]
-                for sums, where in (answers, mark[:, 1:] == 2), (everything, mark[:, 1:] > 0):
-                    sums.add(*(model.logits(h[where], Run()) for model, h in zip((exact, stored), hidden)))
-        if rows:
-            print(f"{kind} done", file=sys.stderr, flush=True)
+        if o.kinds not in kind:
+            continue
+        for batch in batches.grouped(rows, o.tokens, tokenizer.pad):
+            ids, mark = train.to_device(batch, DEVICE)
+            hidden = [model(ids, Run())[:, :-1] for model in (exact, stored)]
+            for sums, where in (answers, mark[:, 1:] == 2), (everything, mark[:, 1:] > 0):
+                sums.add(*(model.logits(h[where], Run()) for model, h in zip((exact, stored), hidden)))
+        print(f"{kind} done", file=sys.stderr, flush=True)
     print("| positions | number | same likeliest token, % | mean KL(float \\|\\| file), nats |")
     print("| --- | --- | --- | --- |")
     print(f"| of the last answers | {answers} |\n| all | {everything} |")
@@ -200,7 +194,7 @@ def golden_tokens(kind, model, wide, tokenizer):
 
 
 def make_golden(o):
-    tokenizer = Tokenizer.load(export.VOCABULARY)
+    tokenizer = Tokenizer.load(VOCABULARY)
     model, wide = export.read(o.model).to(DEVICE), export.read(o.model).double().to(DEVICE)
     records = []
     for i, kind in enumerate(GOLDEN_KINDS):

@@ -2,18 +2,15 @@
 import random
 
 from tasks import arithmetic, facts, memory, recall, talk, tools, units, words
-from tasks.common import Conversation, draw
+from tasks.common import Conversation, draw, weighted
 
 # Families of single questions and their share of the turns.
 FAMILIES = [(14, facts.TASKS), (50, words.TASKS), (20, arithmetic.TASKS), (8, units.TASKS), (10, talk.TASKS)]
-FAMILY_WEIGHTS = [weight for weight, _ in FAMILIES]
 MEAN_TURNS = 8
 
 
-def turn(rng, held_out=False):
-    tasks = rng.choices(FAMILIES, FAMILY_WEIGHTS)[0][1]
-    task = rng.choices([f for _, f in tasks], [w for w, _ in tasks])[0]
-    return draw(task, rng, held_out)
+def turn(rng):
+    return draw(weighted(rng, weighted(rng, FAMILIES)), rng)
 
 
 def with_turns(turns, rng, think) -> Conversation:
@@ -38,12 +35,11 @@ def chat(rng) -> Conversation:
 # Shares of conversations, not of tokens: a long recall has fifty times the tokens of a chat.
 MIXTURE = [(360, chat), (20, memory.conversation), (50, tools.conversation),
            (22, recall.dense), (10, recall.medium), (5, recall.long)]
-MIXTURE_WEIGHTS = [weight for weight, _ in MIXTURE]
 
 
 def sample(rng: random.Random) -> Conversation:
     """One training conversation; nothing in it is held out."""
-    return draw(rng.choices([f for _, f in MIXTURE], MIXTURE_WEIGHTS)[0], rng)
+    return draw(weighted(rng, MIXTURE), rng)
 
 
 # ---- held-out conversations ----
@@ -55,8 +51,7 @@ def _single_turn(tasks, kinds):
     """A task that draws from those of the tasks that make turns of these kinds (all kinds: None)."""
     def make(rng):
         while True:
-            task = rng.choices([f for _, f in tasks], [w for w, _ in tasks])[0]
-            t = draw(task, rng, True)
+            t = draw(weighted(rng, tasks), rng, True)
             if kinds is None or t.kind in kinds:
                 return t
     return make

@@ -22,9 +22,7 @@ from typing import NamedTuple
 
 import conversations
 import render
-from bpe import Tokenizer
-
-VOCABULARY = Path(__file__).resolve().parent / "vocabulary.json"
+from bpe import VOCABULARY, Tokenizer
 
 TARGETS = {                     # percent
     "two-digit addition": 95,

@@ -3,18 +3,14 @@
 python3 train/export.py CHECKPOINT.pt OUT.gguf
 """
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import gguf
 import quantize
-from bpe import Tokenizer
+from bpe import VOCABULARY, Tokenizer
 from model import Model, Shape
-
-HERE = Path(__file__).resolve().parent
-VOCABULARY = HERE / "vocabulary.json"
 
 DESCRIPTION = ("A very small model of the DeepSeek V4 architecture, trained from scratch for ds4, so that the program "
                "can be tried and tested without a large file. Not a DeepSeek release.")

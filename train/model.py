@@ -60,32 +60,26 @@ def rms(x, gain=None):
     return y if gain is None else y * gain
 
 
-def straight_through(x, rounded):
-    return x + (rounded - x).detach()
+def rounded(x, block, largest, least_amax, least_normal, mantissa_bits):
+    """Rounding to small floats in blocks with a power-of-two scale, which makes the largest of a block fit."""
+    with torch.no_grad():
+        y = x.float().unflatten(-1, (-1, block))
+        amax = y.abs().amax(-1, keepdim=True).clamp_min(least_amax)
+        scale = torch.exp2(torch.ceil(torch.log2(amax / largest)))
+        z = (y / scale).clamp(-largest, largest)
+        step = torch.exp2(torch.floor(torch.log2(z.abs().clamp_min(least_normal))) - mantissa_bits)
+        result = (torch.round(z / step) * step * scale).flatten(-2).to(x.dtype)
+    return x + (result - x).detach()    # straight-through
 
 
 def fp8_blocks(x):
-    """E4M3 rounding in blocks of 64 with a power-of-two scale (model-side rounding of key/value rows)."""
-    with torch.no_grad():
-        y = x.float().unflatten(-1, (-1, 64))
-        amax = y.abs().amax(-1, keepdim=True).clamp_min(1e-4)
-        scale = torch.exp2(torch.ceil(torch.log2(amax / 448)))
-        z = (y / scale).clamp(-448, 448)
-        step = torch.exp2(torch.floor(torch.log2(z.abs().clamp_min(2.0 ** -6))) - 3)
-        rounded = (torch.round(z / step) * step * scale).flatten(-2).to(x.dtype)
-    return straight_through(x, rounded)
+    """E4M3 in blocks of 64: the model's own rounding of key/value rows."""
+    return rounded(x, 64, 448, 1e-4, 2.0 ** -6, 3)
 
 
 def fp4_blocks(x):
-    """E2M1 rounding in blocks of 32 with a power-of-two scale."""
-    with torch.no_grad():
-        y = x.float().unflatten(-1, (-1, 32))
-        amax = y.abs().amax(-1, keepdim=True).clamp_min(6 * 2.0 ** -126)
-        scale = torch.exp2(torch.ceil(torch.log2(amax / 6)))
-        z = (y / scale).clamp(-6, 6)
-        step = torch.exp2(torch.floor(torch.log2(z.abs().clamp_min(1.0))) - 1)
-        rounded = (torch.round(z / step) * step * scale).flatten(-2).to(x.dtype)
-    return straight_through(x, rounded)
+    """E2M1 in blocks of 32: of the indexer's queries and keys."""
+    return rounded(x, 32, 6, 6 * 2.0 ** -126, 1.0, 1)
 
 
 def hadamard_matrix(n):
@@ -228,6 +222,7 @@ class Layer(nn.Module):
         if self.ratio == 4:
             i = s.index_dim
             self.indexer = nn.Module()
+            self.indexer.register_buffer("hadamard", hadamard_matrix(i), persistent=False)
             self.indexer.attn_q_b = Matrix(s.index_heads * i, s.q_rank)
             self.indexer.proj = Matrix(s.index_heads, e)
             self.indexer_compressor_ape = Vector(0.1 * torch.randn(4, 2 * i))
@@ -262,7 +257,7 @@ class Layer(nn.Module):
         k = rms(k, self.indexer_compressor_norm.weight)
         k = rotate(k, turn.cos[:t:4], turn.sin[:t:4]).to(x.dtype)
         if run.qat:
-            h = run.hadamard.to(x.dtype)
+            h = self.indexer.hadamard.to(x.dtype)
             q, k = fp4_blocks(q @ h), fp4_blocks(k @ h)
         dots = torch.relu(q.flatten(1, 2) @ k.transpose(1, 2)).view(b, t, s.index_heads, c)
         a = self.indexer.proj(x) * (s.index_dim * s.index_heads) ** -0.5
@@ -284,7 +279,7 @@ class Layer(nn.Module):
         near = (q.reshape(b, t // w, w * h, d) @ pairs.transpose(2, 3)).view(b, t // w, w, h, 2 * w)
 
         far = rows = seen = scores = None
-        if self.ratio and not run.no_compressed_rows:
+        if self.ratio:
             c = t // self.ratio
             rows = pool_rows(linear(x, self.attn_compressor_kv.weight), linear(x, self.attn_compressor_gate.weight),
                              self.attn_compressor_ape.weight, self.ratio)
@@ -355,9 +350,7 @@ class Run:
     dtype: torch.dtype = torch.float32
     qat: bool = True                    # round rows and indexer queries as the model does
     top_k: bool = True                  # the indexer selects; without it attention sees every compressed row
-    no_compressed_rows: bool = False    # for tests
     turns: tuple = ()
-    hadamard: torch.Tensor = None
     alignment: list = field(default_factory=list)   # indexer losses of the ratio-4 layers
     loads: list = field(default_factory=list)       # (router bias, share of tokens of each expert)
 
@@ -391,7 +384,6 @@ class Model(nn.Module):
         """ids [B, T] -> hidden [B, T, E], normed: the input of the output matrix (see logits)."""
         wide = torch.float64 if run.dtype == torch.float64 else torch.float32
         run.turns = self.turns(ids.shape[1], ids.device, wide)
-        run.hadamard = hadamard_matrix(self.shape.index_dim).to(ids.device)
         x = F.embedding(ids, self.token_embd.weight).to(wide)
         x = x[..., None, :].expand(*x.shape[:-1], S, x.shape[-1])
         for layer in self.blk:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 import batches
 import conversations
 import export
-from bpe import Tokenizer
+from bpe import VOCABULARY, Tokenizer
 from model import Model, Run, Shape
 from muon import Muon
 
@@ -100,22 +100,18 @@ def held_out(tokenizer, n, seed):
 
 
 @torch.no_grad()
-def evaluate(model, rows, dtype, device, pad_id, no_compressed_rows=False):
+def evaluate(model, rows, dtype, device, pad_id):
     """Share of held-out answers whose every token is the likeliest one: the answers that greedy decoding gives."""
     model.eval()
     result = {}
     for kind, items in rows.items():
         right = 0
-        by_length = {}
-        for row in items:
-            by_length.setdefault(batches.bucket_of(len(row[0])), []).append(row)
-        for length, group in by_length.items():
-            for i in range(0, len(group), max(65536 // length, 1)):
-                ids, mark = to_device(batches.padded(group[i:i + max(65536 // length, 1)], length, pad_id), device)
-                run = Run(dtype=dtype, no_compressed_rows=no_compressed_rows)
-                best = model.logits(model(ids, run)[:, :-1], run).argmax(-1)
-                wrong = (best != ids[:, 1:]) & (mark[:, 1:] == 2)
-                right += int((~wrong.any(1)).sum())
+        for batch in batches.grouped(items, 65536, pad_id):
+            ids, mark = to_device(batch, device)
+            run = Run(dtype=dtype)
+            best = model.logits(model(ids, run)[:, :-1], run).argmax(-1)
+            wrong = (best != ids[:, 1:]) & (mark[:, 1:] == 2)
+            right += int((~wrong.any(1)).sum())
         result[kind] = right / len(items)
     model.train()
     return result
@@ -138,9 +134,8 @@ def main():
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(o.seed)
-    tokenizer = Tokenizer.load(export.VOCABULARY)
-    pad_id = tokenizer.control["<｜▁pad▁｜>"]
-    source = batches.Batches(export.VOCABULARY, o.seed, o.tokens, o.workers)
+    tokenizer = Tokenizer.load(VOCABULARY)
+    source = batches.Batches(VOCABULARY, o.seed, o.tokens, o.workers)
     model = Model(Shape(n_vocab=len(tokenizer))).to(device)
     muon, adam = optimisers(model, o.adam_rate)
     items = held_out(tokenizer, o.evaluate_items, "train")
@@ -181,7 +176,7 @@ def main():
             log.flush()
         if (step + 1) % o.evaluate_every == 0 or step + 1 == o.steps:
             with as_stored(model, share >= QUANTISE_FROM):
-                result = evaluate(model, items, dtype, device, pad_id)
+                result = evaluate(model, items, dtype, device, tokenizer.pad)
             print(json.dumps({k: round(v, 3) for k, v in result.items()}), flush=True)
             log.write(json.dumps({"step": step + 1, "held_out": result}) + "\n")
             log.flush()

@@ -4,7 +4,6 @@ import sys
 
 import bpe
 import conversations
-import export
 import render
 
 N_TOKENS = 2048
@@ -22,7 +21,7 @@ def texts():
 
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else N_TOKENS
-    bpe.Tokenizer(*bpe.train(texts(), n)).save(export.VOCABULARY)
+    bpe.Tokenizer(*bpe.train(texts(), n)).save(bpe.VOCABULARY)
 
 
 if __name__ == "__main__":

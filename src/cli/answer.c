@@ -59,8 +59,8 @@ ds4_status answer_finish(answer *self, ds4_error *error) {
     return status != DS4_OK ? status : memory_status(self, error);
 }
 
-/* JSON holds characters only, and an answer may end in the middle of one. */
-static json_t *json_text(const ds4_buffer *bytes) {
+/* An answer may end in the middle of a character. */
+json_t *answer_json_text(const ds4_buffer *bytes) {
     ds4_buffer clean = {0};
     bool ok = buffer_append(&clean, "", 0);
     for (size_t at = 0; at < bytes->n_bytes && ok;) {
@@ -78,9 +78,9 @@ static json_t *json_text(const ds4_buffer *bytes) {
 json_t *answer_message(const answer *self) {
     json_t *message = json_object();
     bool ok = message && json_object_set_new(message, "role", json_string("assistant")) == 0 &&
-              json_object_set_new(message, "content", json_text(&self->text)) == 0;
+              json_object_set_new(message, "content", answer_json_text(&self->text)) == 0;
     if (ok && self->reasoning.n_bytes)
-        ok = json_object_set_new(message, "reasoning_content", json_text(&self->reasoning)) == 0;
+        ok = json_object_set_new(message, "reasoning_content", answer_json_text(&self->reasoning)) == 0;
     if (ok) return message;
     json_decref(message);
     return NULL;

@@ -26,6 +26,9 @@ ds4_status answer_add(answer *self, const char *bytes, size_t n_bytes, ds4_error
 ds4_status answer_finish(answer *self, ds4_error *error);
 /* The assistant's message for a request; NULL if there is no memory. */
 json_t *answer_message(const answer *self);
+/* A JSON string of the bytes; what is no character, which JSON cannot hold, and NUL become U+FFFD. NULL if there is no
+ * memory. */
+json_t *answer_json_text(const ds4_buffer *bytes);
 void answer_deinit(answer *self);
 
 #endif

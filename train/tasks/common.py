@@ -35,6 +35,11 @@ def is_held_out(kind: str, key: str) -> bool:
     return zlib.crc32(f"{kind}|{key}".encode()) % HELD_OUT_PARTS == 0
 
 
+def weighted(rng: random.Random, choices):
+    """One of [(weight, what)]"""
+    return rng.choices([what for _, what in choices], [weight for weight, _ in choices])[0]
+
+
 def draw(task, rng: random.Random, held_out: bool = False):
     """Calls task(rng) until its example belongs to the wanted side of the split."""
     while True:

@@ -14,7 +14,7 @@ import random
 from dataclasses import dataclass
 from importlib import import_module
 
-from .common import Conversation, Turn, draw, is_held_out
+from .common import Conversation, Turn, draw, is_held_out, weighted
 from .words_list import ANIMALS, CITIES, COLOURS, DAYS, FRUITS, MONTHS, NAMES, OBJECTS, WORDS
 
 # ---- shared pieces -----------------------------------------------------------------------------------
@@ -45,8 +45,7 @@ def ordinary_turn(rng: random.Random) -> Turn:
     if not _ordinary_tasks:             # imported late, so that this module can be used by those
         for name in ("arithmetic", "words", "units", "talk", "facts"):
             _ordinary_tasks.append(tuple(import_module("." + name, __package__).TASKS))
-    weights, tasks = zip(*rng.choice(_ordinary_tasks))
-    return draw(rng.choices(tasks, weights)[0], rng)
+    return draw(weighted(rng, rng.choice(_ordinary_tasks)), rng)
 
 
 def user(content: str) -> dict:

@@ -2,7 +2,7 @@
 from fractions import Fraction
 
 from .arithmetic import DIV, THINGS
-from .common import Turn
+from .common import Turn, weighted
 from .phrasing import phrase, vary
 from .units import CONVERT, FACTORS, TEMPERATURE, UNITS, decimal
 from .unknown import question
@@ -1637,7 +1637,7 @@ COMMON = ((3, _neighbour), (2.5, _opposites), (1.5, _colours), (1, _sounds), (1,
 
 def common(rng):
     """A little that everybody knows."""
-    return rng.choices([task for _, task in COMMON], [weight for weight, _ in COMMON])[0](rng)
+    return weighted(rng, COMMON)(rng)
 
 
 _REQUESTS = ("Tell", "Say", "Describe", "Introduce", "Please", "Give", "List", "Make", "Draw", "Sing", "Show", "Teach")
