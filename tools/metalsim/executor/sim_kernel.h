@@ -2,6 +2,8 @@
 #ifndef METALSIM_SIM_KERNEL_H
 #define METALSIM_SIM_KERNEL_H
 
+#include "sim_parameter.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #ifdef __cplusplus
@@ -9,27 +11,6 @@ extern "C" {
 #endif
 
 enum { SIM_LANES = 32, SIM_BUFFERS = 31, SIM_MAX_THREADS = 1024 };
-
-enum sim_parameter_kind {
-    SIM_BUFFER,
-    SIM_THREADGROUP_MEMORY,
-    SIM_THREAD_IN_GRID,
-    SIM_THREADS_PER_GRID,
-    SIM_THREAD_IN_GROUP,
-    SIM_THREADS_PER_GROUP,
-    SIM_GROUP_IN_GRID,
-    SIM_GROUPS_PER_GRID,
-    SIM_THREAD_INDEX,
-    SIM_SIMDGROUP_INDEX,
-    SIM_LANE,
-    SIM_SIMDGROUPS_PER_GROUP,
-    SIM_SIMD_WIDTH
-};
-
-struct sim_parameter {
-    int kind;  /* enum sim_parameter_kind */
-    int index; /* of a buffer or of threadgroup memory */
-};
 
 /* A library exports `const struct sim_kernel SIM_TABLE[]`; the last name is NULL. */
 struct sim_kernel {

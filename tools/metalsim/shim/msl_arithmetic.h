@@ -221,30 +221,21 @@ template <class V> static inline bool all(V v) {
 MSL_ABS(int)
 MSL_ABS(short)
 MSL_ABS(long)
-static inline half abs(half x) {
-    return fabs(x);
-}
-static inline half2 abs(half2 x) {
-    return fabs(x);
-}
-static inline half3 abs(half3 x) {
-    return fabs(x);
-}
-static inline half4 abs(half4 x) {
-    return fabs(x);
-}
-static inline float abs(float x) {
-    return fabs(x);
-}
-static inline float2 abs(float2 x) {
-    return fabs(x);
-}
-static inline float3 abs(float3 x) {
-    return fabs(x);
-}
-static inline float4 abs(float4 x) {
-    return fabs(x);
-}
+#define MSL_ABS_FLOATING(T)          \
+    static inline T abs(T x) {       \
+        return fabs(x);              \
+    }                                \
+    static inline T##2 abs(T##2 x) { \
+        return fabs(x);              \
+    }                                \
+    static inline T##3 abs(T##3 x) { \
+        return fabs(x);              \
+    }                                \
+    static inline T##4 abs(T##4 x) { \
+        return fabs(x);              \
+    }
+MSL_ABS_FLOATING(half)
+MSL_ABS_FLOATING(float)
 
 static inline float fma(float a, float b, float c) {
     return __builtin_fmaf(a, b, c);

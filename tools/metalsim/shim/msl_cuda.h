@@ -2,6 +2,8 @@
 #pragma once
 #define MSL_CUDA 1
 
+#include "../executor/sim_parameter.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <type_traits>
@@ -11,24 +13,6 @@
 #define MSL_DEVICE __attribute__((__device__))
 #define MSL_SHARED __attribute__((__shared__))
 
-enum sim_parameter_kind {
-    SIM_BUFFER,
-    SIM_THREADGROUP_MEMORY,
-    SIM_THREAD_IN_GRID,
-    SIM_THREADS_PER_GRID,
-    SIM_THREAD_IN_GROUP,
-    SIM_THREADS_PER_GROUP,
-    SIM_GROUP_IN_GRID,
-    SIM_GROUPS_PER_GRID,
-    SIM_THREAD_INDEX,
-    SIM_SIMDGROUP_INDEX,
-    SIM_LANE,
-    SIM_SIMDGROUPS_PER_GROUP,
-    SIM_SIMD_WIDTH
-};
-struct sim_parameter {
-    int kind, index;
-};
 // The one argument of a compiled kernel, by value. Kernel NAME is exported as k_NAME.
 struct sim_arguments {
     char *buffer[31];
@@ -158,30 +142,13 @@ template <class T> static inline T simd_prefix_exclusive_sum(T a) {
 }
 
 // ---- matrices in the layout of mma.sync's fragments: row lane / 4, columns 2 * (lane % 4) and the next ----
-template <class T, int C, int R = C> struct simdgroup_matrix {
-    T e[2];
-    simdgroup_matrix() = default;
-    explicit simdgroup_matrix(T v) { e[0] = e[1] = v; }
-};
-typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
-typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
-template <class T, int C, int R = C> static inline simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(T v) {
-    return simdgroup_matrix<T, C, R>(v);
+static inline uint msl_matrix_row() {
+    return msl_lane() / 4;
 }
-static inline ulong msl_element(uint i, ulong elements_per_row, ulong2 origin, bool transpose) {
-    ulong row = msl_lane() / 4, column = msl_lane() % 4 * 2 + i;
-    return (origin.y + (transpose ? column : row)) * elements_per_row + origin.x + (transpose ? row : column);
+static inline uint msl_matrix_column() {
+    return msl_lane() % 4 * 2;
 }
-template <class T>
-static inline void simdgroup_load(simdgroup_matrix<T, 8, 8> &m, const T *p, ulong elements_per_row = 8,
-                                  ulong2 origin = (ulong2)0ul, bool transpose = false) {
-    for (uint i = 0; i < 2; i++) m.e[i] = p[msl_element(i, elements_per_row, origin, transpose)];
-}
-template <class T>
-static inline void simdgroup_store(const simdgroup_matrix<T, 8, 8> &m, T *p, ulong elements_per_row = 8,
-                                   ulong2 origin = (ulong2)0ul, bool transpose = false) {
-    for (uint i = 0; i < 2; i++) p[msl_element(i, elements_per_row, origin, transpose)] = m.e[i];
-}
+#include "msl_matrix.h"
 template <class D, class A, class B, class C>
 static inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8> &d, simdgroup_matrix<A, 8, 8> a,
                                                  simdgroup_matrix<B, 8, 8> b, simdgroup_matrix<C, 8, 8> c) {
