@@ -40,13 +40,13 @@ FOR_ADAM = ("token_embd", "output.weight", "hc_", "ape", "gate_inp", "indexer.pr
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=9500)
+    parser.add_argument("--steps", type=int, default=9700)
     parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
     parser.add_argument("--muon-rate", type=float, default=4e-3)
     parser.add_argument("--adam-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=13)
-    parser.add_argument("--evaluate-every", type=int, default=1500)
+    parser.add_argument("--evaluate-every", type=int, default=1616)
     parser.add_argument("--evaluate-items", type=int, default=64, help="a kind")
     return parser.parse_args()
 
