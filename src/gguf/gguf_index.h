@@ -1,4 +1,4 @@
-/* Finding the entries of a GGUF directory by name. Private to the reader. */
+/* Finding the entries of a GGUF directory by name. For those who make a gguf_file: the reader and model/layout.c. */
 #ifndef GGUF_GGUF_INDEX_H
 #define GGUF_GGUF_INDEX_H
 

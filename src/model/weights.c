@@ -16,14 +16,12 @@
 
 enum { NAME_BYTES = 64, LIST_BYTES = 192 };
 
-typedef enum weight_class { MATRIX, POSITIONS, VECTOR, IDS } weight_class;
-
 static bool type_allowed(weight_class class, const block_format *format) {
     switch (class) {
-    case MATRIX: return format->decode != NULL;
-    case POSITIONS: return format->type == BLOCK_F32 || format->type == BLOCK_F16 || format->type == BLOCK_BF16;
-    case VECTOR: return format->type == BLOCK_F32;
-    case IDS: return format->type == BLOCK_I32;
+    case WEIGHT_MATRIX: return format->decode != NULL;
+    case WEIGHT_POSITIONS: return format->type == BLOCK_F32 || format->type == BLOCK_F16 || format->type == BLOCK_BF16;
+    case WEIGHT_VECTOR: return format->type == BLOCK_F32;
+    case WEIGHT_IDS: return format->type == BLOCK_I32;
     }
     return false;
 }
@@ -100,6 +98,10 @@ static const gguf_tensor *find(weight_reader *reader, const char *suffix, bool r
     if (reader->status != DS4_OK) return NULL;
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s", reader->prefix, suffix);
+    if (reader->list) {
+        reader->status = reader->list(reader->list_context, name, class, ne, n_dims, reader->error);
+        return NULL;
+    }
     const gguf_tensor *tensor = look_up(reader, name);
     if (!tensor) {
         if (required)
@@ -113,15 +115,16 @@ static const gguf_tensor *find(weight_reader *reader, const char *suffix, bool r
 }
 
 static const gguf_tensor *matrix(weight_reader *reader, const char *suffix, uint64_t columns, uint64_t rows) {
-    return find(reader, suffix, true, MATRIX, (uint64_t[]){columns, rows}, 2);
+    return find(reader, suffix, true, WEIGHT_MATRIX, (uint64_t[]){columns, rows}, 2);
 }
 
 static const gguf_tensor *experts(weight_reader *reader, const char *suffix, uint64_t columns, uint64_t rows) {
-    return find(reader, suffix, true, MATRIX, (uint64_t[]){columns, rows, (uint64_t)reader->hparams->n_experts}, 3);
+    return find(reader, suffix, true, WEIGHT_MATRIX, (uint64_t[]){columns, rows, (uint64_t)reader->hparams->n_experts},
+                3);
 }
 
 static const gguf_tensor *vector(weight_reader *reader, const char *suffix, uint64_t n) {
-    return find(reader, suffix, true, VECTOR, (uint64_t[]){n}, 1);
+    return find(reader, suffix, true, WEIGHT_VECTOR, (uint64_t[]){n}, 1);
 }
 
 /* which: "hc_attn", ... */
@@ -144,7 +147,7 @@ static compressor_weights compressor(weight_reader *reader, const char *which, u
     snprintf(gate, sizeof gate, "%s_gate.weight", which);
     snprintf(norm, sizeof norm, "%s_norm.weight", which);
     uint64_t width = ratio == 4 ? 2 * dim : dim, columns = (uint64_t)reader->hparams->width;
-    return (compressor_weights){.ape = find(reader, ape, true, POSITIONS, (uint64_t[]){width, ratio}, 2),
+    return (compressor_weights){.ape = find(reader, ape, true, WEIGHT_POSITIONS, (uint64_t[]){width, ratio}, 2),
                                 .kv = matrix(reader, kv, columns, width),
                                 .gate = matrix(reader, gate, columns, width),
                                 .norm = vector(reader, norm, dim)};
@@ -201,10 +204,10 @@ static void read_routing(weight_reader *reader, layer_weights *layer, layer_rout
     uint64_t n_experts = (uint64_t)h->n_experts;
     layer->router = matrix(reader, "ffn_gate_inp.weight", (uint64_t)h->width, n_experts);
     if (routing == ROUTE_BY_SCORE) {
-        layer->router_bias = find(reader, bias, bias_required, VECTOR, (uint64_t[]){n_experts}, 1);
+        layer->router_bias = find(reader, bias, bias_required, WEIGHT_VECTOR, (uint64_t[]){n_experts}, 1);
     } else if (routing == ROUTE_BY_TOKEN) {
         layer->expert_ids =
-            find(reader, ids, true, IDS, (uint64_t[]){(uint64_t)h->n_experts_used, (uint64_t)h->n_vocab}, 2);
+            find(reader, ids, true, WEIGHT_IDS, (uint64_t[]){(uint64_t)h->n_experts_used, (uint64_t)h->n_vocab}, 2);
         check_expert_ids(reader, ids, layer->expert_ids);
     }
 }
