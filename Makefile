@@ -2,6 +2,10 @@
 # make demo     install what is missing, build, answer a prompt
 # make test     install what is missing, build, run all tests
 # make fuzz     each fuzz target for FUZZ_SECONDS (needs clang)
+# make simulator   build/ds4-simulator.so and the kernels for it: runs Metal kernels on the CPU (needs clang 19, x86-64)
+# make msl-check   the kernels against what Metal's compiler refuses, and the tests of the tools that do so
+# make test-metal  the kernels and the Metal host code in the simulator; part of make test, as msl-check is
+# make check-macos   compiles and links the program for macOS on Linux (takes 400 MB from npm)
 # make eval-nano   asks the built-in model held-out questions (about twenty minutes)
 # make check-train  compares the Python text code of train/ with build/ds4; part of make test
 # make SAN=address,undefined test     the same with sanitizers; SAN=thread likewise
@@ -22,10 +26,10 @@ HAVE_PACKAGES := $(shell $(PKG_CONFIG) --exists $(PACKAGES) $(TEST_PACKAGES) 2>/
 
 OPTIMISE ?= -O3
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-CPPFLAGS += -Iinclude -Isrc -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_DARWIN_C_SOURCE
+CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_DARWIN_C_SOURCE
 CFLAGS += -std=c11 $(OPTIMISE) -g -fno-math-errno -ffp-contract=fast $(WARNINGS) -pthread -MMD -MP
 LDFLAGS += -pthread
-LDLIBS += -lm
+LDLIBS += -lm -ldl
 ifdef SAN
 CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SAN)
@@ -37,29 +41,58 @@ TEST_CPPFLAGS := $(shell $(PKG_CONFIG) --cflags $(TEST_PACKAGES))
 TEST_LDLIBS := $(shell $(PKG_CONFIG) --libs $(TEST_PACKAGES))
 endif
 
-LIB_SOURCES := $(wildcard src/base/*.c src/gguf/*.c src/model/*.c src/text/*.c src/backend/*.c src/backend/*/*.c src/engine/*.c)
+# On a Mac Metal is the system's; elsewhere its tests have metal.c with the simulated framework.
+NOT_HERE := $(if $(filter Darwin,$(shell uname)),,src/backend/gpu/metal.c)
+ifeq ($(shell uname),Darwin)
+CPPFLAGS += -DDS4_METAL
+LDLIBS += -framework Metal -framework Foundation -framework CoreGraphics
+endif
+
+LIB_SOURCES := $(filter-out $(NOT_HERE),$(wildcard src/base/*.c src/gguf/*.c src/model/*.c src/text/*.c src/backend/*.c src/backend/*/*.c src/engine/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 # The first Python that has the modules of train/ which work without PyTorch.
 has_modules = $(shell $(1) -c 'import numpy, regex' 2>/dev/null && echo $(1))
 PYTHON := $(firstword $(foreach p,python3 /usr/bin/python3,$(call has_modules,$(p))))
 NO_PYTHON := no python3 with the modules numpy and regex
 
-# becomes part of the program
+# become part of the program
 NANO := models/ds4-nano.gguf
-# tests/support/*.c is shared by the tests; every tests/test_*.c is a program of its own
+KERNELS := $(BUILD)/kernels.metal
+KERNEL_SOURCES := $(wildcard kernels/*.h kernels/*.metal)
+
+# Whether the simulator can be built. Kernels that are checked call what is ThreadSanitizer's elsewhere.
+X86_64_LINUX := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
+CLANG_19 := $(if $(X86_64_LINUX),$(shell command -v clang++-19))
+SIMULATOR := $(if $(CLANG_19),$(if $(findstring thread,$(SAN)),,yes))
+NO_SIMULATOR := needs x86-64 Linux, clang 19 (apt install clang-19) and no SAN=thread
+METALSIM := $(BUILD)/metalsim
+SIMULATOR_FILES := $(addprefix $(BUILD)/,ds4-simulator.so kernels.so kernels_checked.so)
+SIMULATOR_TEST := $(BUILD)/tests/gpu/simulator
+SIMULATOR_TEST_FILES := $(addprefix $(SIMULATOR_TEST)/,ds4-simulator.so kernels.so kernels_checked.so)
+# tests/support/*.c is shared by the tests; every test_*.c is a program of its own
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
-TEST_SOURCES := $(wildcard tests/test_*.c)
+METAL_TEST_SOURCES := $(wildcard tests/gpu/test_metal_*.c)
+TEST_SOURCES := $(filter-out $(METAL_TEST_SOURCES),$(wildcard tests/test_*.c tests/gpu/test_*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
+METAL_TESTS := $(METAL_TEST_SOURCES:%.c=$(BUILD)/%)
+CPU_TESTS := $(filter $(BUILD)/tests/test_%,$(TESTS))
+# what runs kernels in the simulator
+GPU_TESTS := $(if $(SIMULATOR),$(BUILD)/tests/test_msl $(filter $(BUILD)/tests/gpu/%,$(TESTS)) $(METAL_TESTS))
+GPU_TEST_FILES := $(GPU_TESTS) $(if $(SIMULATOR),$(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES))
+RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
-.PHONY: all demo test run-tests check-train eval-nano fuzz deps test-deps clean format
+.PHONY: all demo test run-tests test-metal run-gpu-tests simulator msl-check check-macos check-train eval-nano fuzz deps test-deps clean format
 all: $(BUILD)/ds4
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
 NEED_DEPS := $(if $(HAVE_PACKAGES),,deps)
-# apt has the Python modules too. Elsewhere the test that needs them is left out if they are missing.
-NEED_TEST_DEPS := $(if $(and $(HAVE_PACKAGES),$(or $(PYTHON),$(if $(shell command -v apt-get),,without))),,test-deps)
+# apt has the Python modules too, and clang 19 on most systems. Elsewhere the tests that need them are left out if they
+# are missing.
+APT := $(shell command -v apt-get)
+GET_CLANG := $(if $(CLANG_19),,$(if $(and $(APT),$(X86_64_LINUX)),$(shell apt-cache show clang-19 2>/dev/null | head -1)))
+NEED_TEST_DEPS := $(if $(and $(HAVE_PACKAGES),$(or $(PYTHON),$(if $(APT),,without)),$(if $(GET_CLANG),,yes)),,test-deps)
 
 demo: $(NEED_DEPS)
 	@$(MAKE) --no-print-directory $(BUILD)/ds4 $(BUILD)/answers
@@ -68,9 +101,15 @@ demo: $(NEED_DEPS)
 test: $(NEED_TEST_DEPS)
 	@$(MAKE) --no-print-directory run-tests
 
-run-tests: $(BUILD)/ds4 $(TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)
-	@tests/run.sh $(TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)
+run-tests: $(BUILD)/ds4 $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train) $(GPU_TEST_FILES)
+	@$(RUN_TESTS) $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train) $(GPU_TESTS)
 	$(if $(PYTHON),,@echo "test_train is left out: $(NO_PYTHON)")
+	$(if $(SIMULATOR),,@echo "tests of the Metal kernels are left out: the simulator $(NO_SIMULATOR)")
+
+test-metal: $(NEED_TEST_DEPS)
+	@$(MAKE) --no-print-directory run-gpu-tests
+run-gpu-tests: $(GPU_TEST_FILES)
+	$(if $(SIMULATOR),@$(RUN_TESTS) $(GPU_TESTS),@echo "make test-metal $(NO_SIMULATOR)" >&2; exit 1)
 
 check-train: $(BUILD)/ds4
 	$(if $(PYTHON),,@echo "$(NO_PYTHON)" >&2; exit 1)
@@ -104,9 +143,21 @@ $(BUILD)/%.o: %.c
 	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
+$(TESTS): %: %.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
+
+# metal.c with the simulated framework
+$(METAL_TESTS:%=%.o) $(BUILD)/simulated/metal.o: CPPFLAGS += -Itools/metalsim -Itools/metalsim/framework/include \
+    -DMETALSIM_BUILD='"$(METALSIM)"'
+$(BUILD)/simulated/metal.o: src/backend/gpu/metal.c $(METALSIM)/built
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(METAL_TESTS): %: %.o $(BUILD)/simulated/metal.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a $(METALSIM)/built
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) -rdynamic $(filter-out %/built,$^) $(METALSIM)/libmetal.a $(METALSIM)/libsim.a $(LDLIBS) \
+	    $(TEST_LDLIBS) -o $@
 
 $(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c tests/support/tiny_weights.c tests/support/sha256.c) $(BUILD)/libds4.a
 	$(call say,LD)
@@ -117,6 +168,14 @@ $(BUILD)/answers: $(call object,tools/answers.c $(filter-out src/cli/main.c,$(CL
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/src/cli/nano.o: $(NANO)
 $(BUILD)/src/cli/nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
+$(KERNELS): tools/concatenate_kernels.sh $(KERNEL_SOURCES)
+	@mkdir -p $(@D)
+	$(call say,CAT)
+	$(QUIET)tools/concatenate_kernels.sh $@
+$(BUILD)/src/backend/gpu/kernels_source.o: $(KERNELS)
+$(BUILD)/src/backend/gpu/kernels_source.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"'
+$(BUILD)/tests/gpu/%.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"' -DHAVE_SIMULATOR=$(if $(SIMULATOR),1,0) \
+    -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"'
 $(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"' -DNANO_FILE='"$(NANO)"'
 $(BUILD)/tests/test_nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
 # prints what tests/run.sh counts
@@ -125,6 +184,42 @@ $(BUILD)/tests/test_train: train/test_text.py Makefile
 	$(QUIET)printf '#!/bin/sh\n%s && echo "[       OK ] text" && echo "[==========] train: 1 test(s) run."\n' \
 	    '$(PYTHON) train/test_text.py $(BUILD)' >$@
 	$(QUIET)chmod +x $@
+
+simulator: $(if $(SIMULATOR),$(SIMULATOR_FILES))
+	$(if $(SIMULATOR),,@echo "make simulator $(NO_SIMULATOR)" >&2; exit 1)
+
+# The executor becomes part of a shared object whose kernels, loaded later, use its thread-local variables directly.
+# Without SAN: sanitizers do not know its stacks.
+$(METALSIM)/built: $(wildcard $(addprefix tools/metalsim/,Makefile msl-build *.h */*.c */*.h shim/*))
+	$(call say,MAKE)
+	+$(QUIET)$(MAKE) -s -C tools/metalsim BUILD=$(abspath $(METALSIM)) OPTIMISE="-O2 -fPIC -ftls-model=initial-exec"
+	@touch $@
+$(BUILD)/ds4-simulator.so: tools/simulator/plugin.c src/backend/gpu/simulator_plugin.h $(METALSIM)/built
+	$(call say,LD)
+	$(QUIET)$(CC) -std=c11 -O2 -g $(WARNINGS) -Isrc -D_POSIX_C_SOURCE=200809L -pthread -fPIC -shared $< \
+	    -Wl,--whole-archive $(METALSIM)/libsim.a -Wl,--no-whole-archive -ldl -lm -o $@
+$(BUILD)/kernels.so $(BUILD)/kernels_checked.so: $(KERNELS)
+$(SIMULATOR_TEST)/kernels.so $(SIMULATOR_TEST)/kernels_checked.so: tests/gpu/test_simulator.metal tests/gpu/test_simulator.h
+%/kernels_checked.so: MSL_CHECKS := -c
+$(filter %/kernels.so %/kernels_checked.so,$(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES)): $(METALSIM)/built
+	@mkdir -p $(@D)
+	$(call say,MSL)
+	$(QUIET)METALSIM_BUILD=$(METALSIM) tools/metalsim/msl-build $(MSL_CHECKS) $(filter %.metal,$^) $@
+$(SIMULATOR_TEST)/ds4-simulator.so: $(BUILD)/ds4-simulator.so
+	@mkdir -p $(@D)
+	$(QUIET)ln -sf $(abspath $<) $@
+
+$(BUILD)/tests/test_msl: tests/gpu/msl_check.sh $(KERNELS) $(METALSIM)/built
+	@mkdir -p $(@D)
+	$(QUIET)printf '#!/bin/sh\nexec tests/gpu/msl_check.sh %s %s\n' $(BUILD) $(METALSIM) >$@
+	$(QUIET)chmod +x $@
+msl-check: $(if $(SIMULATOR),$(BUILD)/tests/test_msl)
+	$(if $(SIMULATOR),,@echo "make msl-check $(NO_SIMULATOR)" >&2; exit 1)
+	@tests/run.sh $<
+
+# Apple's headers and a linker for Mach-O come with the zig compiler, from npm.
+check-macos: $(KERNELS)
+	tools/check-macos.sh $(BUILD)/macos
 
 # libFuzzer comes with clang; the library is built once more with its instrumentation.
 FUZZ_SECONDS ?= 120

@@ -173,13 +173,16 @@ typedef struct ds4_checkpoint ds4_checkpoint;
 
 /* Zero means the default everywhere. */
 typedef struct ds4_engine_options {
-    const char *backend; /* "cpu" */
+    const char *backend; /* "cpu", "metal" (on macOS), "sim": the GPU kernels in a simulator, for tests; default "cpu" */
     int n_threads;       /* CPU threads; default: one per processor */
     int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512, at most 16384 */
     bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
     bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
     bool no_compressed_rows; /* test only: attention sees the window's raw rows and no compressed ones */
 } ds4_engine_options;
+
+/* Whether this build has the backend; if not, the message lists those that it has. */
+ds4_status ds4_backend_check(const char *name, ds4_error *error);
 
 /* The model must outlive the engine, and the engine its timelines and checkpoints. An engine with its
  * timelines and checkpoints is used by one thread at a time; engines may share a model. */

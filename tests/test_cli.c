@@ -214,7 +214,7 @@ static void wrong_usage_is_one_line_and_status_2(void **state) {
         {{"-p", "x", "--min-p", "2"}, NULL, "--min-p: '2'"},
         {{"-p", "x", "--top-k", "1.5"}, NULL, "--top-k: '1.5'"},
         {{"-p", "x", "--think", "hard"}, NULL, "--think: 'hard', expected off, high or max"},
-        {{"-p", "x", "--backend", "abacus"}, NULL, "backend 'abacus' is not in this build; available: cpu"},
+        {{"-p", "x", "--backend", "abacus"}, NULL, "backend 'abacus' is not in this build; available: cpu, sim"},
         {{"-h=1"}, NULL, "-h takes no value"},
         {{"--help=1"}, NULL, "--help takes no value"},
         /* inspect */
@@ -236,12 +236,17 @@ static void wrong_usage_is_one_line_and_status_2(void **state) {
         {{"logits", "--tokens"}, NULL, "--tokens needs a value"},
         {{"logits", "--positions", "some"}, NULL, "--positions: 'some', expected all or last"},
         {{"logits", "--chunk", "0"}, NULL, "--chunk: '0'"},
-        {{"logits", "--tokens", "x", "--out", "y", "-m", "z", "--backend", "sim"}, NULL, "backend 'sim'"},
+        {{"logits", "--tokens", "x", "--out", "y", "-m", "z", "--backend", "gpu"}, NULL, "backend 'gpu'"},
         {{"logits", "x"}, NULL, "unexpected argument 'x'"},
         /* score */
         {{"score"}, NULL, "FILE is missing"},
         {{"score", "x", "y"}, NULL, "unexpected argument 'y'"},
         {{"score", "--ctx", "none", "x"}, NULL, "--ctx: 'none'"},
+        /* bench */
+        {{"bench"}, NULL, "--count"},
+        {{"bench", "--count", "q3"}, NULL, "q3"},
+        {{"bench", "--count", "q2", "--ctx", "1,x"}, NULL, "--ctx"},
+        {{"bench", "--count", "q2", "--chunk", "0"}, NULL, "--chunk: '0'"},
     };
     CHECK_BAD(cases, 2);
 }
@@ -333,7 +338,7 @@ static void lost_output_is_a_failure(void **state) {
 
 /* ---- help and dispatch --------------------------------------------------------------------------- */
 
-static const char *const command_names[] = {"inspect", "tokenize", "render", "logits", "score"};
+static const char *const command_names[] = {"inspect", "tokenize", "render", "logits", "score", "bench"};
 enum { N_COMMANDS = sizeof command_names / sizeof *command_names };
 
 static void every_command_has_help(void **state) {
@@ -354,7 +359,7 @@ static void every_command_has_help(void **state) {
 
 static void the_help_lists_the_commands_and_no_others(void **state) {
     (void)state;
-    static const char *const later[] = {"serve", "agent", "plan", "pull", "bench", "synth"};
+    static const char *const later[] = {"serve", "agent", "plan", "pull", "synth"};
     run_result result = RUN("", "-h");
     assert_int_equal(result.status, 0);
     for (size_t i = 0; i < N_COMMANDS; i++) assert_non_null(strstr(result.out, command_names[i]));

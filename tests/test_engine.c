@@ -382,7 +382,7 @@ static void impossible_engines_are_refused_with_a_reason(void **state) {
     ds4_error error;
     ds4_engine_options options = {.backend = "abacus"};
     assert_int_equal(ds4_engine_new(model, &options, &engine, &error), DS4_ERROR_ARGUMENT);
-    assert_string_equal(error.message, "backend 'abacus' is not in this build; available: cpu");
+    assert_string_equal(error.message, "backend 'abacus' is not in this build; available: cpu, sim");
     options = (ds4_engine_options){.n_threads = -1};
     assert_int_equal(ds4_engine_new(model, &options, &engine, &error), DS4_ERROR_ARGUMENT);
     options = (ds4_engine_options){.chunk_tokens = -1};

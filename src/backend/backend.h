@@ -102,6 +102,8 @@ typedef struct backend_ops {
     /* Before and after the operations of one batch; after finish the logits are in the callers' memory. */
     ds4_status (*begin)(const batch *b, ds4_error *error);
     ds4_status (*finish)(const batch *b, ds4_error *error);
+    /* Instead of finish, when a batch is given up between two operations: nothing of it goes on behind this. */
+    void (*cancel)(const batch *b);
 
     /* token ids -> streams, S copies of the embedding */
     void (*embed)(const batch *b, const gguf_tensor *table, float *streams);

@@ -85,8 +85,8 @@ void stdout_write_ids(const ds4_tokens *tokens) {
 
 int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_engine_options *engine_options,
                    cli_model *model) {
-    if (strcmp(options->backend, "cpu") != 0)
-        return cli_usage("backend '%s' is not in this build; available: cpu", options->backend);
+    ds4_error error;
+    if (ds4_backend_check(options->backend, &error) != DS4_OK) return cli_usage("%s", error.message);
     const char *name = options->model, *from_environment = getenv("DS4_MODEL");
     /* most likely a variable of a script that is not set */
     if (name && !*name) return cli_usage("-m: the name of the model is empty");
@@ -94,7 +94,6 @@ int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_
     if (!name && is_terminal(stderr))
         cli_note("no model given: using the built-in " NANO_NAME " (-m FILE or DS4_MODEL chooses another)");
 
-    ds4_error error;
     if (nano_or_file_open(name, parts, &model->model, &error) != DS4_OK) return cli_fail(&error);
     if (parts == DS4_MODEL_TEXT) return EXIT_OK;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &command_inspect, &command_tokenize, &command_render, &command_logits, &command_score,
+    &command_inspect, &command_tokenize, &command_render, &command_logits, &command_score, &command_bench,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -37,6 +37,8 @@ typedef struct cli_options {
     int positions; /* logit_positions */
     int64_t chunk;
     bool exact, no_qat, float_rows, no_compressed;
+    const char *count, *contexts; /* NULL: none given */
+    bool json;
 } cli_options;
 
 typedef enum option_kind {

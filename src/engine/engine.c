@@ -1,8 +1,10 @@
 /* Engines: a backend with room for one batch, and the cutting of spans into batches. */
 #include "engine/engine.h"
+#include "backend/gpu/gpu.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,16 +82,53 @@ static ds4_status allocate_batch(ds4_engine *engine, ds4_error *error) {
     return error_memory(error, "batch", n * sizeof *engine->span);
 }
 
-static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *options, int chunk_tokens,
-                              backend **out, ds4_error *error) {
-    if (options->backend && strcmp(options->backend, "cpu") != 0)
-        return error_set(error, DS4_ERROR_ARGUMENT, "backend '%s' is not in this build; available: cpu",
-                         options->backend);
+static const struct {
+    const char *name;
+    new_device_function *new_device; /* NULL: no GPU */
+} BACKEND[] = {
+    {"cpu", NULL},
+#ifdef DS4_METAL
+    {"metal", metal_device_new},
+#endif
+    {"sim", simulator_device_new},
+#ifdef DS4_CUDA
+    {"cuda", cuda_device_new}, /* measures the kernels; not for users */
+#endif
+};
+enum { N_BACKENDS = sizeof BACKEND / sizeof *BACKEND };
+
+/* N_BACKENDS: there is none of that name. */
+static size_t find_backend(const char *name) {
+    size_t i = 0;
+    while (i < N_BACKENDS && strcmp(name, BACKEND[i].name) != 0) i++;
+    return i;
+}
+
+ds4_status ds4_backend_check(const char *name, ds4_error *error) {
+    if (find_backend(name) < N_BACKENDS) return DS4_OK;
+    char known[64];
+    size_t at = 0;
+    for (size_t i = 0; i < N_BACKENDS && at < sizeof known; i++)
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", BACKEND[i].name);
+    return error_set(error, DS4_ERROR_ARGUMENT, "backend '%s' is not in this build; available: %s", name, known);
+}
+
+static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *options,
+                              new_device_function *new_device, int chunk_tokens, backend **out, ds4_error *error) {
+    const char *name = options->backend ? options->backend : "cpu";
+    ds4_status status = ds4_backend_check(name, error);
+    if (status != DS4_OK) return status;
     const hyperparameters *h = &model->hparams;
     bool round = !options->no_qat, compact = round && !options->float_rows;
     row_formats format = {.raw = row_format_raw(h->head_dim, h->rotary_dim, round, compact),
                           .compressed = row_format_compressed(h->head_dim, h->rotary_dim, round, compact),
                           .index = row_format_index(h->index_dim, round, compact)};
+    if (!new_device) new_device = BACKEND[find_backend(name)].new_device;
+    if (new_device) {
+        device *d;
+        status = new_device(&d, error);
+        return status == DS4_OK ? gpu_backend_new(d, h, model->file, &format, chunk_tokens, out, error) : status;
+    }
     int n_threads = options->n_threads ? options->n_threads : processor_count();
     if (!options->n_threads && n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     if (n_threads < 1 || n_threads > MAX_THREADS)
@@ -99,6 +138,11 @@ static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *
 
 ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *options, ds4_engine **out,
                           ds4_error *error) {
+    return engine_new_on(model, options, NULL, out, error);
+}
+
+ds4_status engine_new_on(const ds4_model *model, const ds4_engine_options *options, new_device_function *new_device,
+                         ds4_engine **out, ds4_error *error) {
     static const ds4_engine_options defaults = {0};
     if (!options) options = &defaults;
     if (!model->has_weights)
@@ -111,7 +155,7 @@ ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *opti
     if (!engine) return error_memory(error, "engine", sizeof *engine);
     engine->model = model;
     engine->chunk_tokens = chunk_tokens;
-    ds4_status status = new_backend(model, options, chunk_tokens, &engine->backend, error);
+    ds4_status status = new_backend(model, options, new_device, chunk_tokens, &engine->backend, error);
     if (status == DS4_OK) engine->backend->no_compressed_rows = options->no_compressed_rows;
     if (status == DS4_OK) status = allocate_activations(engine, error);
     if (status == DS4_OK) status = allocate_batch(engine, error);

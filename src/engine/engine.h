@@ -38,6 +38,12 @@ struct ds4_checkpoint {
     row_pages *rows; /* [n_layers][2]: compressed rows, indexer rows; shared pages */
 };
 
+/* As ds4_engine_new; with new_device on a GPU of another kind than options->backend says. */
+struct device;
+typedef ds4_status new_device_function(struct device **out, ds4_error *error);
+ds4_status engine_new_on(const ds4_model *model, const ds4_engine_options *options, new_device_function *new_device,
+                         ds4_engine **out, ds4_error *error);
+
 /* Runs one batch through the model. progress is asked between layers; done and total as in ds4_progress. */
 ds4_status forward(ds4_engine *engine, const batch *b, ds4_progress *progress, void *progress_context, size_t done,
                    size_t total, ds4_error *error);

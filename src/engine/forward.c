@@ -27,8 +27,10 @@ ds4_status forward(ds4_engine *engine, const batch *b, ds4_progress *progress, v
     if (status != DS4_OK) return status;
     op->embed(b, w->token_embedding, engine->act.streams);
     for (size_t l = 0; l < n_layers; l++) {
-        if (progress && progress(progress_context, done + (size_t)b->n_tokens * l / n_layers, total))
+        if (progress && progress(progress_context, done + (size_t)b->n_tokens * l / n_layers, total)) {
+            op->cancel(b);
             return error_set(error, DS4_CANCELLED, "cancelled");
+        }
         forward_layer(op, b, &w->layer[l], &engine->act);
     }
     op->logits(b, w, engine->act.streams);

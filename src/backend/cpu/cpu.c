@@ -56,6 +56,10 @@ static ds4_status cpu_finish(const batch *b, ds4_error *error) {
     return DS4_OK;
 }
 
+static void cpu_cancel(const batch *b) {
+    (void)b;
+}
+
 struct embed_task {
     const batch *b;
     const gguf_tensor *table;
@@ -102,6 +106,7 @@ static const backend_ops cpu_ops = {
     .release = cpu_release,
     .begin = cpu_begin,
     .finish = cpu_finish,
+    .cancel = cpu_cancel,
     .embed = cpu_embed,
     .hyper_in = cpu_hyper_in,
     .project = cpu_project,
