@@ -78,7 +78,7 @@ METAL_TESTS := $(METAL_TEST_SOURCES:%.c=$(BUILD)/%)
 CPU_TESTS := $(filter $(BUILD)/tests/test_%,$(TESTS))
 # what runs kernels in the simulator
 GPU_TESTS := $(if $(SIMULATOR),$(BUILD)/tests/test_msl $(filter $(BUILD)/tests/gpu/%,$(TESTS)) $(METAL_TESTS))
-GPU_TEST_FILES := $(GPU_TESTS) $(if $(SIMULATOR),$(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES))
+GPU_TEST_FILES := $(GPU_TESTS) $(if $(SIMULATOR),$(BUILD)/ds4 $(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES))
 RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
@@ -175,7 +175,7 @@ $(KERNELS): tools/concatenate_kernels.sh $(KERNEL_SOURCES)
 $(BUILD)/src/backend/gpu/kernels_source.o: $(KERNELS)
 $(BUILD)/src/backend/gpu/kernels_source.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"'
 $(BUILD)/tests/gpu/%.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"' -DHAVE_SIMULATOR=$(if $(SIMULATOR),1,0) \
-    -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"'
+    -DDS4_BINARY='"$(BUILD)/ds4"' -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"'
 $(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"' -DNANO_FILE='"$(NANO)"'
 $(BUILD)/tests/test_nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
 # prints what tests/run.sh counts

@@ -161,8 +161,18 @@ static void streams_are_read_up_to_the_limit(void **state) {
     }
 }
 
+static void a_file_beside_the_program_is_named_from_the_root(void **state) {
+    (void)state;
+    char *path = path_beside_program("test_file");
+    assert_non_null(path);
+    assert_true(path[0] == '/');
+    assert_int_equal(access(path, X_OK), 0); /* this program */
+    free(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_beside_the_program_is_named_from_the_root),
         cmocka_unit_test(a_file_appears_only_when_it_is_committed),
         cmocka_unit_test(an_abandoned_file_leaves_nothing),
         cmocka_unit_test(an_existing_file_is_replaced_only_by_a_whole_one),

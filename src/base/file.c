@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <limits.h>
+#include <mach-o/dyld.h>
+#endif
 
 static ds4_status io_error(ds4_error *error, const char *path, const char *doing) {
     return error_set(error, DS4_ERROR_IO, "%s: cannot %s: %s", path, doing, strerror(errno));
@@ -130,6 +134,29 @@ void file_writer_abandon(file_writer *writer) {
     free(writer->temporary_path);
     free(writer->path);
     *writer = (file_writer){0};
+}
+
+static char *program_path(void) {
+#ifdef __APPLE__
+    char path[PATH_MAX];
+    uint32_t capacity = sizeof path;
+    return _NSGetExecutablePath(path, &capacity) == 0 ? realpath(path, NULL) : NULL;
+#else
+    return realpath("/proc/self/exe", NULL);
+#endif
+}
+
+char *path_beside_program(const char *name) {
+    char *program = program_path();
+    if (!program) return NULL;
+    size_t n_folder = (size_t)(strrchr(program, '/') + 1 - program), n_name = strlen(name) + 1;
+    char *path = malloc(n_folder + n_name);
+    if (path) {
+        memcpy(path, program, n_folder);
+        memcpy(path + n_folder, name, n_name);
+    }
+    free(program);
+    return path;
 }
 
 double time_seconds(void) {

@@ -34,6 +34,10 @@ ds4_status file_writer_commit(file_writer *writer, ds4_error *error);
 /* Gives up: nothing appears. Harmless after commit. */
 void file_writer_abandon(file_writer *writer);
 
+/* Path of a file in the folder of the running program (where symbolic links lead), whether or not it exists. The caller
+ * frees it. NULL if the system does not say, or without memory. */
+char *path_beside_program(const char *name);
+
 /* Monotonic clock. */
 double time_seconds(void);
 

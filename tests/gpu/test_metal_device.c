@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { N = 64, THREADS = 32, IN_FLIGHT = 8, PAGE = 16384 };
+enum { N = 64, THREADS = 32, IN_FLIGHT = 3, PAGE = 16384 };
 
 #define KERNEL "[[max_total_threads_per_threadgroup(64)]] kernel void "
 

@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* ---- helpers ---- */
 
-enum { N = 100, WRAPPED_BYTES = 16384 };
+enum { N = 100 };
 
 static const char *const THE_MODES[][2] = {{"0", "0"}, {"0", "7"}, {"1", "0"}, {"1", "1"}, {"1", "2"}};
 enum { N_MODES = sizeof THE_MODES / sizeof THE_MODES[0] };
@@ -157,14 +158,15 @@ static void the_memory_of_the_caller_can_be_wrapped(void **state) {
     ds4_error error;
     addition_init(&a, "1", "0");
     const device_ops *op = a.d->op;
-    assert_int_equal(a.d->limits.wrap_alignment, WRAPPED_BYTES);
-    float *data = aligned_alloc(WRAPPED_BYTES, 2 * WRAPPED_BYTES);
-    memset(data, 0, 2 * WRAPPED_BYTES);
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(a.d->limits.wrap_alignment, page_bytes);
+    float *data = aligned_alloc(page_bytes, 2 * page_bytes);
+    memset(data, 0, 2 * page_bytes);
     for (int i = 0; i < N; i++) data[i] = (float)-i;
     device_buffer *wrapped;
-    assert_int_equal(op->buffer_wrap(a.d, data + 4, WRAPPED_BYTES, &wrapped, &error), DS4_ERROR_ARGUMENT);
+    assert_int_equal(op->buffer_wrap(a.d, data + 4, page_bytes, &wrapped, &error), DS4_ERROR_ARGUMENT);
     assert_int_equal(op->buffer_wrap(a.d, data, 100, &wrapped, &error), DS4_ERROR_ARGUMENT);
-    assert_ok(op->buffer_wrap(a.d, data, 2 * WRAPPED_BYTES, &wrapped, &error), &error);
+    assert_ok(op->buffer_wrap(a.d, data, 2 * page_bytes, &wrapped, &error), &error);
     assert_ptr_equal(op->buffer_contents(wrapped), data);
 
     a.dispatch.binding[1].buffer = wrapped;
@@ -333,7 +335,7 @@ static void wrong_dispatches_fail_when_they_are_submitted(void **state) {
     assert_string_equal(run(a.d, &wrong), "simulator: kernel add: 4 x 0 x 1 threadgroups");
     wrong = a.dispatch;
     wrong.n_parameter_bytes = 4097;
-    assert_string_equal(run(a.d, &wrong), "simulator: kernel add: 4097 bytes of parameters, expected at most 4096");
+    assert_string_equal(run(a.d, &wrong), "simulator: kernel add: 4097 bytes of parameters, expected at most 4095");
     wrong = a.dispatch;
     wrong.binding[0].buffer = a.x;
     assert_string_equal(run(a.d, &wrong), "simulator: kernel add: slot 0 is for parameters");

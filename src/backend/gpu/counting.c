@@ -14,7 +14,7 @@ enum {
     ATTEND_TILE_ROWS = ATTEND_THREADS / 32, /* of attend_8 */
     SCORE_HEADS = 32,                       /* of score, between two barriers */
     TILE_COLUMNS = 32,                      /* of matmul.metal, between two barriers */
-    EXPERT_TOKENS = 4,                      /* of experts_gate_up and experts_down, for one reading of the weights */
+    EXPERT_TOKENS = 2,                      /* of experts_gate_up and experts_down, for one reading of the weights */
     FLOAT = sizeof(float),
 };
 
@@ -223,13 +223,23 @@ static void count_choose_experts(dispatch_view *v) {
     count_route(v, v->d->parameters, 4, 1);
 }
 
-static void count_experts_gate_up(dispatch_view *v) {
+static void count_experts_in(dispatch_view *v, uint32_t tokens_at_once) {
     const struct expert_params *p = v->d->parameters;
-    expert_use use = use_of_experts(v, p, 11, EXPERT_TOKENS);
-    count_route(v, p, 5, (uint64_t)v->d->groups[0] * (v->d->groups[1] - 1));
-    count_expert_weights(v, p, &use, in_bytes(p), shared_in_bytes(p), EXPERT_TOKENS);
+    expert_use use = use_of_experts(v, p, 11, tokens_at_once);
+    count_expert_weights(v, p, &use, in_bytes(p), shared_in_bytes(p), tokens_at_once);
     count_activations(v, ((uint64_t)p->n_tokens * p->width + all_pairs(p) * p->expert_width) * FLOAT);
     count_barriers(v, group_count(v), 1);
+}
+
+static void count_experts_gate_up_one(dispatch_view *v) {
+    count_route(v, v->d->parameters, 5, (uint64_t)v->d->groups[0] * (v->d->groups[1] - 1));
+    count_experts_in(v, 1);
+}
+
+static void count_experts_gate_up(dispatch_view *v) {
+    const struct expert_params *p = v->d->parameters;
+    count_activations(v, pair_count(p) * (sizeof(int32_t) + FLOAT)); /* what choose_experts wrote */
+    count_experts_in(v, EXPERT_TOKENS);
 }
 
 static void count_experts_down(dispatch_view *v) {
@@ -519,7 +529,7 @@ static const struct {
     {"attend_8", count_attend_8},
     {"choose_experts", count_choose_experts},
     {"sort_pairs", count_sort_pairs},
-    {"experts_gate_up_one", count_experts_gate_up},
+    {"experts_gate_up_one", count_experts_gate_up_one},
     {"experts_gate_up", count_experts_gate_up},
     {"experts_down_one", count_experts_down_one},
     {"experts_down", count_experts_down},

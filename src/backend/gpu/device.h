@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DEVICE_MAX_BINDINGS = 31, DEVICE_MAX_CONSTANTS = 8 };
+enum { DEVICE_MAX_BINDINGS = 31, DEVICE_MAX_CONSTANTS = 8, DEVICE_MAX_PARAMETER_BYTES = 4095 };
 
 typedef struct device device;
 typedef struct device_buffer device_buffer;
@@ -36,7 +36,7 @@ typedef struct device_binding {
 typedef struct device_dispatch {
     const device_kernel *kernel;
     const void *parameters;
-    size_t n_parameter_bytes; /* at most 4096 */
+    size_t n_parameter_bytes; /* at most DEVICE_MAX_PARAMETER_BYTES */
     device_binding binding[DEVICE_MAX_BINDINGS];
     uint32_t groups[3]; /* threadgroups; no zeros */
 } device_dispatch;
@@ -54,6 +54,7 @@ typedef struct device_ops {
     ds4_status (*buffer_new)(device *d, size_t n_bytes, device_buffer **out, ds4_error *error);
     /* Memory of the caller that outlives the buffer and that no side writes to; aligned as the limits say. */
     ds4_status (*buffer_wrap)(device *d, const void *data, size_t n_bytes, device_buffer **out, ds4_error *error);
+    /* Freeing a buffer or a kernel waits; what is being recorded is dropped. */
     void (*buffer_free)(device *d, device_buffer *buffer);
     void *(*buffer_contents)(const device_buffer *buffer);
     /* A kernel that runs with n_threads threads in a threadgroup; an error if the device cannot. */

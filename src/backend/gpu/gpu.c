@@ -101,6 +101,21 @@ static ds4_status check_types(const gguf_file *file, ds4_error *error) {
     return DS4_OK;
 }
 
+/* Better one line now than a machine that swaps or an operating system that gives up. */
+static ds4_status check_memory(const device *d, const gguf_file *file, ds4_error *error) {
+    uint64_t n_bytes = 0;
+    for (size_t i = 0; i < file->n_tensors; i++) n_bytes += file->tensors[i].n_bytes;
+    if (n_bytes > file->n_bytes) n_bytes = file->n_bytes; /* tensors may share bytes */
+    if (!d->limits.max_working_bytes || n_bytes <= d->limits.max_working_bytes) return DS4_OK;
+#ifdef __APPLE__
+#define MEMORY_HINT " (sudo sysctl iogpu.wired_limit_mb=N raises it)"
+#else
+#define MEMORY_HINT ""
+#endif
+    return error_set(error, DS4_ERROR_MEMORY, "%s: %.1f GB of weights, but %s can keep %.1f GB at hand" MEMORY_HINT,
+                     file->name, (double)n_bytes / 1e9, d->limits.name, (double)d->limits.max_working_bytes / 1e9);
+}
+
 /* ---- life ---- */
 
 static ds4_status allocate_scratch(gpu_backend *gpu, ds4_error *error) {
@@ -164,6 +179,7 @@ ds4_status gpu_backend_new(device *d, const hyperparameters *hparams, const gguf
     rope_frequencies_init(hparams, &gpu->base.rope);
     ds4_status status = check_shape(hparams, error);
     if (status == DS4_OK) status = check_types(file, error);
+    if (status == DS4_OK) status = check_memory(d, file, error);
     if (status == DS4_OK) status = gpu_weights_init(&gpu->weights, d, file, error);
     if (status == DS4_OK) status = allocate_scratch(gpu, error);
     if (status != DS4_OK) {
@@ -213,6 +229,13 @@ static ds4_status run(gpu_backend *gpu, ds4_error *error) {
     ds4_status submitted = gpu->device->op->submit(gpu->device, error);
     ds4_status waited = gpu->device->op->wait(gpu->device, submitted == DS4_OK ? error : NULL);
     return submitted != DS4_OK ? submitted : waited;
+}
+
+void gpu_submit(gpu_backend *gpu) {
+    if (gpu->status != DS4_OK) return;
+    gpu->status = gpu->device->op->submit(gpu->device, &gpu->error);
+    if (gpu->status == DS4_OK) gpu->status = gpu->device->op->begin(gpu->device, &gpu->error);
+    gpu->recording = gpu->status == DS4_OK;
 }
 
 static ds4_status gpu_finish(const batch *b, ds4_error *error) {

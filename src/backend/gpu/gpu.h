@@ -160,6 +160,9 @@ const device_kernel *gpu_pipeline_of(gpu_backend *gpu, gpu_kernel kernel, uint32
 /* The bit of a weight type in a set. 0: the kernels do not know the type. */
 uint32_t gpu_type_bit(uint32_t type);
 
+/* The device may start on what has been recorded; recording goes on. */
+void gpu_submit(gpu_backend *gpu);
+
 extern const backend_ops gpu_ops;
 
 /* ---- ops.c ---- */

@@ -8,21 +8,17 @@
 #include "backend/gpu/metal.h"
 #include "backend/gpu/kernels_source.h"
 #include "backend/gpu/metal_api.h"
+#include "base/file.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 enum {
-    MAX_IN_FLIGHT = 8,
+    MAX_IN_FLIGHT = 3, /* enough to keep the GPU busy; who wants to stop waits for no more */
     SIMD_WIDTH = 32,
-    MAX_PARAMETER_BYTES = 4095, /* setBytes: takes less than 4 KiB */
-    PAGE_BYTES = 16384,         /* of Apple silicon */
+    PAGE_BYTES = 16384, /* of Apple silicon */
 };
 
 struct device_buffer {
@@ -124,10 +120,10 @@ static ds4_status metal_begin(device *d, ds4_error *error) {
 static void metal_dispatch(device *d, const device_dispatch *dispatch) {
     metal *m = metal_of(d);
     if (!m->encoder) return; /* submit will say so */
-    if (dispatch->n_parameter_bytes > MAX_PARAMETER_BYTES) {
+    if (dispatch->n_parameter_bytes > DEVICE_MAX_PARAMETER_BYTES) {
         if (m->failed == DS4_OK)
             m->failed = error_set(&m->failure, DS4_ERROR_ARGUMENT, "%zu bytes of parameters, the limit is %d",
-                                  dispatch->n_parameter_bytes, MAX_PARAMETER_BYTES);
+                                  dispatch->n_parameter_bytes, DEVICE_MAX_PARAMETER_BYTES);
         return;
     }
     void *pool = objc_autoreleasePoolPush();
@@ -357,37 +353,15 @@ static ds4_status load_library(metal *m, const char *path, ds4_error *error) {
     return m->library ? DS4_OK : set_ns_error(error, DS4_ERROR_IO, path, why);
 }
 
-/* The caller frees it; NULL if the system does not say. */
-static char *executable_path(void) {
-#ifdef __APPLE__
-    char path[PATH_MAX];
-    uint32_t capacity = sizeof path;
-    return _NSGetExecutablePath(path, &capacity) == 0 ? realpath(path, NULL) : NULL;
-#else
-    return realpath("/proc/self/exe", NULL);
-#endif
-}
-
 /* A compiled library saves the time of compiling: the one that DS4_METALLIB names, or ds4.metallib beside the
- * executable. The caller frees it; NULL: there is none. */
+ * program. The caller frees it; NULL: there is none. */
 static char *metallib_path(void) {
-    static const char NAME[] = "ds4.metallib";
     const char *named = getenv("DS4_METALLIB");
     if (named && *named) return strdup(named);
-    char *executable = executable_path();
-    if (!executable) return NULL;
-    size_t n_folder = (size_t)(strrchr(executable, '/') + 1 - executable);
-    char *path = malloc(n_folder + sizeof NAME);
-    if (path) {
-        memcpy(path, executable, n_folder);
-        memcpy(path + n_folder, NAME, sizeof NAME);
-        if (access(path, R_OK) != 0) {
-            free(path);
-            path = NULL;
-        }
-    }
-    free(executable);
-    return path;
+    char *path = path_beside_program("ds4.metallib");
+    if (path && access(path, R_OK) == 0) return path;
+    free(path);
+    return NULL;
 }
 
 /* ---- the device ---- */

@@ -1,6 +1,9 @@
 /* The twelve operations as dispatches; buffer numbers are those of the kernels' parameters. */
 #include "backend/gpu/gpu.h"
 
+/* In prefill the device starts on these while later ones are recorded, and a wish to stop need not wait for all. */
+enum { LAYERS_PER_SUBMIT = 4 };
+
 /* Few tokens: matrix-vector kernels and one pass over the weights. */
 static bool decodes(const batch *b) {
     return b->n_tokens <= MAX_MATVEC_TOKENS;
@@ -467,6 +470,7 @@ void gpu_experts(const batch *b, const layer_weights *w, const float *x, const i
         decode_experts(gpu, &p, w, x, (int32_t *)(uintptr_t)expert, (float *)(uintptr_t)weight, y, in_types, out_types);
     else
         prefill_experts(gpu, &p, w, x, expert, weight, y, in_types, out_types);
+    if (!decodes(b) && w->index % LAYERS_PER_SUBMIT == LAYERS_PER_SUBMIT - 1) gpu_submit(gpu);
 }
 
 /* ---- logits ---- */

@@ -8,6 +8,7 @@
  */
 #include "backend/gpu/device.h"
 #include "backend/gpu/simulator_plugin.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -18,14 +19,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 enum {
     PATH_BYTES = 4096,
-    WRAP_ALIGNMENT = 16384, /* as on a Mac */
-    MAX_PARAMETER_BYTES = 4096,
 };
 
 _Static_assert((int)SIMULATOR_BINDINGS == (int)DEVICE_MAX_BINDINGS, "one binding a slot");
@@ -111,9 +107,10 @@ static ds4_status check_size(const device *d, size_t n_bytes, ds4_error *error) 
 static ds4_status buffer_wrap(device *d, const void *data, size_t n_bytes, device_buffer **out, ds4_error *error) {
     ds4_status status = check_size(d, n_bytes, error);
     if (status != DS4_OK) return status;
-    if ((uintptr_t)data % WRAP_ALIGNMENT != 0 || n_bytes % WRAP_ALIGNMENT != 0)
+    uint32_t alignment = d->limits.wrap_alignment;
+    if ((uintptr_t)data % alignment != 0 || n_bytes % alignment != 0)
         return error_set(error, DS4_ERROR_ARGUMENT, "simulator: %zu bytes at %p to wrap, expected multiples of %d",
-                         n_bytes, data, WRAP_ALIGNMENT);
+                         n_bytes, data, alignment);
     device_buffer *buffer = calloc(1, sizeof *buffer);
     if (!buffer) return error_memory(error, "simulator: a buffer", sizeof *buffer);
     buffer->contents = (uint8_t *)(uintptr_t)data;
@@ -203,10 +200,10 @@ static ds4_status check_dispatch(const simulator_device *s, const device_dispatc
     if (from->groups[0] == 0 || from->groups[1] == 0 || from->groups[2] == 0)
         return error_set(error, DS4_ERROR_ARGUMENT, "simulator: kernel %s: %u x %u x %u threadgroups", name,
                          from->groups[0], from->groups[1], from->groups[2]);
-    if (from->n_parameter_bytes > MAX_PARAMETER_BYTES)
+    if (from->n_parameter_bytes > DEVICE_MAX_PARAMETER_BYTES)
         return error_set(error, DS4_ERROR_ARGUMENT,
                          "simulator: kernel %s: %zu bytes of parameters, expected at most %d", name,
-                         from->n_parameter_bytes, MAX_PARAMETER_BYTES);
+                         from->n_parameter_bytes, DEVICE_MAX_PARAMETER_BYTES);
     if (from->binding[0].buffer)
         return error_set(error, DS4_ERROR_ARGUMENT, "simulator: kernel %s: slot 0 is for parameters", name);
     for (int i = 1; i < DEVICE_MAX_BINDINGS; i++) {
@@ -285,30 +282,14 @@ static void device_free(device *d) {
     free(s);
 }
 
-/* The path of the running program; false if the system does not say. */
-static bool executable_path(char *path, size_t capacity) {
-#ifdef __APPLE__
-    uint32_t size = (uint32_t)capacity;
-    return _NSGetExecutablePath(path, &size) == 0;
-#else
-    ssize_t length = readlink("/proc/self/exe", path, capacity - 1);
-    if (length <= 0) return false;
-    path[length] = '\0';
-    return true;
-#endif
-}
-
 /* Always with a slash: dlopen would look for other names in the system's folders. */
 static bool plugin_path(char path[PATH_BYTES]) {
     const char *name = getenv("DS4_SIMULATOR");
     if (name && *name) return snprintf(path, PATH_BYTES, "%s%s", strchr(name, '/') ? "" : "./", name) < PATH_BYTES;
-    static const char NAME[] = "ds4-simulator.so";
-    if (!executable_path(path, PATH_BYTES)) return false;
-    char *end = strrchr(path, '/');
-    size_t room = end ? (size_t)(path + PATH_BYTES - (end + 1)) : 0;
-    if (room < sizeof NAME) return false;
-    memcpy(end + 1, NAME, sizeof NAME);
-    return true;
+    char *beside = path_beside_program("ds4-simulator.so");
+    bool fits = beside && snprintf(path, PATH_BYTES, "%s", beside) < PATH_BYTES;
+    free(beside);
+    return fits;
 }
 
 /* It stays loaded: the executor keeps its workers, and loading it again would be of no use. */
@@ -343,7 +324,7 @@ static device_limits limits_of(const simulator_settings *settings) {
     device_limits limits = {
         .max_buffer_bytes = memory,
         .max_working_bytes = memory,
-        .wrap_alignment = WRAP_ALIGNMENT,
+        .wrap_alignment = (uint32_t)sysconf(_SC_PAGESIZE), /* as Metal wants it */
     };
     snprintf(limits.name, sizeof limits.name, settings->check ? "simulator, checked" : "simulator, %d threads",
              settings->n_workers);
