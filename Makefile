@@ -43,6 +43,9 @@ endif
 
 # On a Mac Metal is the system's; elsewhere its tests have metal.c with the simulated framework.
 NOT_HERE := $(if $(filter Darwin,$(shell uname)),,src/backend/gpu/metal.c)
+# CUDA=1: the same kernels on an NVIDIA GPU, to test and to measure them (Linux)
+NOT_HERE += $(if $(CUDA),,src/backend/gpu/cuda.c)
+CPPFLAGS += $(if $(CUDA),-DDS4_CUDA)
 ifeq ($(shell uname),Darwin)
 CPPFLAGS += -DDS4_METAL
 LDLIBS += -framework Metal -framework Foundation -framework CoreGraphics
@@ -72,7 +75,9 @@ SIMULATOR_TEST_FILES := $(addprefix $(SIMULATOR_TEST)/,ds4-simulator.so kernels.
 # tests/support/*.c is shared by the tests; every test_*.c is a program of its own
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 METAL_TEST_SOURCES := $(wildcard tests/gpu/test_metal_*.c)
-TEST_SOURCES := $(filter-out $(METAL_TEST_SOURCES),$(wildcard tests/test_*.c tests/gpu/test_*.c))
+# needs an NVIDIA GPU: built by `make CUDA=1 cuda`, not part of make test
+CUDA_TEST := $(BUILD)/tests/gpu/test_cuda_flash
+TEST_SOURCES := $(filter-out $(METAL_TEST_SOURCES) $(wildcard tests/gpu/test_cuda_*.c),$(wildcard tests/test_*.c tests/gpu/test_*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 METAL_TESTS := $(METAL_TEST_SOURCES:%.c=$(BUILD)/%)
 CPU_TESTS := $(filter $(BUILD)/tests/test_%,$(TESTS))
@@ -83,7 +88,7 @@ RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
-.PHONY: all demo test run-tests test-metal run-gpu-tests simulator msl-check check-macos check-train eval-nano fuzz deps test-deps clean format
+.PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check check-macos check-train eval-nano fuzz deps test-deps clean format
 all: $(BUILD)/ds4
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
@@ -143,7 +148,7 @@ $(BUILD)/%.o: %.c
 	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
-$(TESTS): %: %.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
+$(TESTS) $(CUDA_TEST): %: %.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
 
@@ -220,6 +225,19 @@ msl-check: $(if $(SIMULATOR),$(BUILD)/tests/test_msl)
 # Apple's headers and a linker for Mach-O come with the zig compiler, from npm.
 check-macos: $(KERNELS)
 	tools/check-macos.sh $(BUILD)/macos
+
+# make CUDA=1 cuda: tests and measurements of the kernels on an NVIDIA GPU, and the kernels for it. They can be carried to
+# a machine with a GPU: there, with DS4_PTX=kernels.ptx, test_cuda_flash and gpu_matvec run.
+cuda: $(BUILD)/kernels.ptx $(BUILD)/gpu_matvec $(CUDA_TEST)
+$(BUILD)/gpu_matvec: $(call object,bench/gpu_matvec.c tests/support/flash_model.c tests/support/tiny_weights.c) $(BUILD)/libds4.a
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/bench/%.o: CPPFLAGS += -Itests
+# PTX of the kernels and of bench's yardstick; needs clang 19, and libdevice of the CUDA toolkit
+$(BUILD)/kernels.ptx: $(KERNELS) bench/gpu_read.metal $(METALSIM)/built
+	$(call say,PTX)
+	$(QUIET)cat $(KERNELS) bench/gpu_read.metal | grep -v '^#include "' >$(BUILD)/kernels_cuda.metal
+	$(QUIET)METALSIM_BUILD=$(METALSIM) tools/metalsim/msl-cuda $(BUILD)/kernels_cuda.metal $@
 
 # libFuzzer comes with clang; the library is built once more with its instrumentation.
 FUZZ_SECONDS ?= 120

@@ -37,7 +37,6 @@ MSL_NVIDIA_1(atan)
 MSL_NVIDIA_1(sinh)
 MSL_NVIDIA_1(cosh)
 MSL_NVIDIA_1(tanh)
-MSL_NVIDIA_1(sqrt)
 MSL_NVIDIA_1(floor)
 MSL_NVIDIA_1(ceil)
 MSL_NVIDIA_1(round)
@@ -50,6 +49,10 @@ MSL_NVIDIA_2(fmax)
 MSL_NVIDIA_2(fmod)
 MSL_NVIDIA_2(atan2)
 MSL_NVIDIA_2(copysign)
+}
+// libdevice's own would become the approximate instruction.
+MSL_DEVICE static inline float __nv_sqrtf(float x) {
+    return __nvvm_sqrt_rn_f(x);
 }
 #pragma clang force_cuda_host_device begin
 #include "msl_arithmetic.h"
@@ -162,15 +165,54 @@ static inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8> &d, s
     d.e[0] = (D)sum0;
     d.e[1] = (D)sum1;
 }
-// By the tensor core: the upper half of an m16n8k8 product; its B operand is wanted by columns.
+// By the tensor core: the upper half of m16n8k8 products. It adds to a sum by cutting bits off, always in one direction,
+// so long sums would drift: each product begins at 0, and is added to the sum by an ordinary addition.
 MSL_DEVICE static inline void simdgroup_multiply_accumulate(simdgroup_float8x8 &d, simdgroup_half8x8 a,
                                                             simdgroup_half8x8 b, simdgroup_float8x8 c) {
     uint a_bits = __builtin_bit_cast(uint, a.e), b_bits = __builtin_bit_cast(uint, b.e), b_columns;
-    float unused0, unused1;
+    float product0, product1, unused0, unused1;
+    // its B operand is wanted by columns
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(b_columns) : "r"(b_bits));
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%7,%8,%9,%9};"
-                 : "=f"(d.e[0]), "=f"(d.e[1]), "=f"(unused0), "=f"(unused1)
-                 : "r"(a_bits), "r"(0), "r"(b_columns), "f"(c.e[0]), "f"(c.e[1]), "f"(0.0f));
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%7,%7,%7,%7};"
+                 : "=f"(product0), "=f"(product1), "=f"(unused0), "=f"(unused1)
+                 : "r"(a_bits), "r"(0), "r"(b_columns), "f"(0.0f));
+    d.e[0] = c.e[0] + product0;
+    d.e[1] = c.e[1] + product1;
+}
+// A float as the sum of two numbers with 11 bits (TF32); what is left is below the last place of a float.
+struct msl_tf32_pair {
+    uint high, low;
+};
+MSL_DEVICE static inline msl_tf32_pair msl_tf32_split(float x) {
+    msl_tf32_pair pair;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(pair.high) : "f"(x));
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(pair.low) : "f"(x - __builtin_bit_cast(float, pair.high)));
+    return pair;
+}
+MSL_DEVICE static inline void msl_tf32_multiply(float (&sum)[2], uint a0, uint a1, uint b0, uint b1) {
+    float sum0, sum1, unused0, unused1;
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%6,%5,%6}, {%7,%8}, "
+                 "{%9,%10,%11,%11};"
+                 : "=f"(sum0), "=f"(sum1), "=f"(unused0), "=f"(unused1)
+                 : "r"(a0), "r"(a1), "r"(0), "r"(b0), "r"(b1), "f"(sum[0]), "f"(sum[1]), "f"(0.0f));
+    sum[0] = sum0;
+    sum[1] = sum1;
+}
+// Floats: (high + low) * (high + low) without low * low. The order of the eight columns of A, and rows of B, does not
+// matter as long as both have the same: 0 2 4 6 1 3 5 7 leaves A's elements where they are.
+MSL_DEVICE static inline void simdgroup_multiply_accumulate(simdgroup_float8x8 &d, simdgroup_float8x8 a,
+                                                            simdgroup_float8x8 b, simdgroup_float8x8 c) {
+    ushort column = (ushort)(msl_lane() / 4), from = (ushort)(msl_lane() % 4 * 8 + column / 2);
+    float even0 = simd_shuffle(b.e[0], from), even1 = simd_shuffle(b.e[1], from);
+    float odd0 = simd_shuffle(b.e[0], (ushort)(from + 4)), odd1 = simd_shuffle(b.e[1], (ushort)(from + 4));
+    msl_tf32_pair a0 = msl_tf32_split(a.e[0]), a1 = msl_tf32_split(a.e[1]);
+    msl_tf32_pair b0 = msl_tf32_split(column & 1 ? even1 : even0), b1 = msl_tf32_split(column & 1 ? odd1 : odd0);
+    float sum[2] = {0.0f, 0.0f};
+    msl_tf32_multiply(sum, a0.low, a1.low, b0.high, b1.high);
+    msl_tf32_multiply(sum, a0.high, a1.high, b0.low, b1.low);
+    msl_tf32_multiply(sum, a0.high, a1.high, b0.high, b1.high);
+    d.e[0] = c.e[0] + sum[0];
+    d.e[1] = c.e[1] + sum[1];
 }
 template <class D, class A, class B>
 static inline void simdgroup_multiply(simdgroup_matrix<D, 8, 8> &d, simdgroup_matrix<A, 8, 8> a,
@@ -183,8 +225,10 @@ static inline void simdgroup_multiply(simdgroup_matrix<D, 8, 8> &d, simdgroup_ma
 #define SIM_PADDED(bytes) (bytes)
 #define SIM_THREADGROUP_VARIABLE(id, name, size, ...) \
     static MSL_SHARED __attribute__((aligned(16))) __VA_ARGS__ name size
-#define SIM_FUNCTION_CONSTANT(index, name, ...) extern "C" __attribute__((__constant__)) __VA_ARGS__ name
-#define is_function_constant_defined(x) true // a host sets all, as symbols of the module
+// The symbol is sim_constant_INDEX. A host sets it, or writes its value instead of the loads into the text of the PTX.
+#define SIM_FUNCTION_CONSTANT(index, name, ...) \
+    extern "C" __attribute__((__constant__)) __VA_ARGS__ name __asm__("sim_constant_" #index)
+#define is_function_constant_defined(x) true // a host sets all
 #define SIM_PARAMETERS(i) static constexpr struct sim_parameter sim_parameters_##i[]
 #define SIM_RUN(i, p, host_name, ...)                                         \
     extern "C" MSL_GLOBAL void k_##host_name(const sim_arguments arguments) { \
