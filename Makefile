@@ -47,6 +47,8 @@ NOT_HERE := $(if $(filter Darwin,$(shell uname)),,src/backend/gpu/metal.c)
 NOT_HERE += $(if $(CUDA),,src/backend/gpu/cuda.c)
 CPPFLAGS += $(if $(CUDA),-DDS4_CUDA)
 ifeq ($(shell uname),Darwin)
+# Where Xcode's Metal compiler is there, the program need not compile its kernels at every start.
+METALLIB := $(if $(shell xcrun -f metal 2>/dev/null),$(BUILD)/ds4.metallib)
 CPPFLAGS += -DDS4_METAL
 LDLIBS += -framework Metal -framework Foundation -framework CoreGraphics
 endif
@@ -72,6 +74,9 @@ METALSIM := $(BUILD)/metalsim
 SIMULATOR_FILES := $(addprefix $(BUILD)/,ds4-simulator.so kernels.so kernels_checked.so)
 SIMULATOR_TEST := $(BUILD)/tests/gpu/simulator
 SIMULATOR_TEST_FILES := $(addprefix $(SIMULATOR_TEST)/,ds4-simulator.so kernels.so kernels_checked.so)
+# the kernels with the mistakes that test_mutations wants noticed
+MUTATIONS := $(BUILD)/tests/gpu/mutations
+MUTATIONS_FILES := $(addprefix $(MUTATIONS)/,ds4-simulator.so kernels_checked.so)
 # tests/support/*.c is shared by the tests; every test_*.c is a program of its own
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 METAL_TEST_SOURCES := $(wildcard tests/gpu/test_metal_*.c)
@@ -83,13 +88,14 @@ METAL_TESTS := $(METAL_TEST_SOURCES:%.c=$(BUILD)/%)
 CPU_TESTS := $(filter $(BUILD)/tests/test_%,$(TESTS))
 # what runs kernels in the simulator
 GPU_TESTS := $(if $(SIMULATOR),$(BUILD)/tests/test_msl $(filter $(BUILD)/tests/gpu/%,$(TESTS)) $(METAL_TESTS))
-GPU_TEST_FILES := $(GPU_TESTS) $(if $(SIMULATOR),$(BUILD)/ds4 $(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES))
+GPU_TEST_FILES := $(GPU_TESTS) $(if $(SIMULATOR),$(BUILD)/ds4 $(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES) \
+    $(MUTATIONS_FILES))
 RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
 .PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check check-macos check-train eval-nano fuzz deps test-deps clean format
-all: $(BUILD)/ds4
+all: $(BUILD)/ds4 $(METALLIB)
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
 NEED_DEPS := $(if $(HAVE_PACKAGES),,deps)
@@ -177,10 +183,14 @@ $(KERNELS): tools/concatenate_kernels.sh $(KERNEL_SOURCES)
 	@mkdir -p $(@D)
 	$(call say,CAT)
 	$(QUIET)tools/concatenate_kernels.sh $@
+$(BUILD)/ds4.metallib: $(KERNELS)
+	$(call say,METAL)
+	$(QUIET)xcrun -sdk macosx metal -std=metal3.1 -mmacosx-version-min=14.0 -fno-fast-math $< -o $@
 $(BUILD)/src/backend/gpu/kernels_source.o: $(KERNELS)
 $(BUILD)/src/backend/gpu/kernels_source.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"'
 $(BUILD)/tests/gpu/%.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"' -DHAVE_SIMULATOR=$(if $(SIMULATOR),1,0) \
-    -DDS4_BINARY='"$(BUILD)/ds4"' -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"'
+    -DDS4_BINARY='"$(BUILD)/ds4"' -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"' \
+    -DMUTATIONS_FOLDER='"$(MUTATIONS)"'
 $(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"' -DNANO_FILE='"$(NANO)"'
 $(BUILD)/tests/test_nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
 # prints what tests/run.sh counts
@@ -206,11 +216,16 @@ $(BUILD)/ds4-simulator.so: tools/simulator/plugin.c src/backend/gpu/simulator_pl
 $(BUILD)/kernels.so $(BUILD)/kernels_checked.so: $(KERNELS)
 $(SIMULATOR_TEST)/kernels.so $(SIMULATOR_TEST)/kernels_checked.so: tests/gpu/test_simulator.metal tests/gpu/test_simulator.h
 %/kernels_checked.so: MSL_CHECKS := -c
-$(filter %/kernels.so %/kernels_checked.so,$(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES)): $(METALSIM)/built
+$(filter %/kernels.so %/kernels_checked.so,$(SIMULATOR_FILES) $(SIMULATOR_TEST_FILES) $(MUTATIONS_FILES)): $(METALSIM)/built
 	@mkdir -p $(@D)
 	$(call say,MSL)
 	$(QUIET)METALSIM_BUILD=$(METALSIM) tools/metalsim/msl-build $(MSL_CHECKS) $(filter %.metal,$^) $@
-$(SIMULATOR_TEST)/ds4-simulator.so: $(BUILD)/ds4-simulator.so
+$(MUTATIONS)/kernels.metal: tools/mutate_kernels.sh tools/concatenate_kernels.sh tests/gpu/mutations.txt $(KERNEL_SOURCES)
+	@mkdir -p $(@D)
+	$(call say,CAT)
+	$(QUIET)tools/mutate_kernels.sh $@ tests/gpu/mutations.txt
+$(MUTATIONS)/kernels_checked.so: $(MUTATIONS)/kernels.metal
+$(SIMULATOR_TEST)/ds4-simulator.so $(MUTATIONS)/ds4-simulator.so: $(BUILD)/ds4-simulator.so
 	@mkdir -p $(@D)
 	$(QUIET)ln -sf $(abspath $<) $@
 

@@ -165,7 +165,7 @@ static const cli_option options[] = {
     {.kind = OPTION_FLAG,
      .name = "exact",
      .offset = offsetof(cli_options, exact),
-     .help = "float arithmetic throughout; the cpu backend always computes that way"},
+     .help = "float arithmetic throughout; every backend of this build computes that way"},
     OPTION_NO_QAT,
     OPTION_FLOAT_ROWS,
     OPTION_NO_COMPRESSED,

@@ -1,416 +1,82 @@
 /*
- * Each operation of the GPU backend against the exact CPU operation, in the simulator.
- *
- * Both engines go through the same batches. Before every step the GPU gets the CPU's values as inputs, so that
- * differences do not add up and a wrong operation is named. A step is one operation, or two where the GPU does part of
- * one in the dispatches of the next. Run with DS4_SIMULATOR_CHECK=1 every access is looked at.
+ * Each operation of the GPU backend against the exact CPU operation, in the simulator: see support/twins.h. First all
+ * models with the fast kernels; then, with every access of the kernels looked at, three orders of threads.
  */
 #include "test.h"
 
-#include "backend/cpu/cpu.h"
-#include "backend/gpu/gpu.h"
-#include "engine/engine.h"
-#include "support/records.h"
-#include "support/tiny_model.h"
+#include "support/twins.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum { CHUNK = 128, CONTEXT = 1024, MAX_SPANS = 4, MAX_LAYERS = 8 };
-static const double LIMIT = 2e-5; /* of the rms */
-
-/* One side: an engine and its timelines. */
-struct side {
-    ds4_engine *engine;
-    ds4_timeline *timeline[MAX_SPANS];
-    batch b;
-    batch_span span[MAX_SPANS];
-    float *logits;
-};
-
-struct twins {
-    ds4_model *model;
-    struct side cpu, gpu;
-    int n_timelines;
-    int32_t token[CHUNK], span_of[CHUNK];
-    int64_t position[CHUNK];
-    uint32_t seed;
-};
-
-static uint32_t random_bits(struct twins *twins) {
-    twins->seed = twins->seed * 1664525u + 1013904223u;
-    return twins->seed >> 8;
-}
-
-static void open_side(struct twins *twins, struct side *side, const char *name, bool pure) {
-    ds4_error error;
-    ds4_engine_options options = {.backend = name, .chunk_tokens = CHUNK, .no_qat = pure};
-    assert_ok(ds4_engine_new(twins->model, &options, &side->engine, &error), &error);
-    for (int i = 0; i < twins->n_timelines; i++)
-        assert_ok(ds4_timeline_new(side->engine, CONTEXT, &side->timeline[i], &error), &error);
-    side->logits = calloc((size_t)CHUNK * ds4_model_n_vocab(twins->model), sizeof(float));
-    assert_non_null(side->logits);
-}
-
-static void close_side(struct side *side) {
-    for (int i = 0; i < MAX_SPANS; i++) ds4_timeline_free(side->timeline[i]);
-    ds4_engine_free(side->engine);
-    free(side->logits);
-}
-
-/* The backend that is tested; DS4_TEST_BACKEND names another. */
-static const char *test_backend(void) {
-    const char *name = getenv("DS4_TEST_BACKEND");
-    return name ? name : "sim";
-}
-
-static struct twins *open_twins(const char *model, bool pure, int n_timelines) {
-    struct twins *twins = calloc(1, sizeof *twins);
-    ds4_error error;
-    assert_non_null(twins);
-    twins->n_timelines = n_timelines;
-    twins->seed = 7;
-    assert_ok(ds4_model_open(tiny_model_path(model), DS4_MODEL_FULL, &twins->model, &error), &error);
-    open_side(twins, &twins->cpu, "cpu", pure);
-    open_side(twins, &twins->gpu, test_backend(), pure);
-    return twins;
-}
-
-static void close_twins(struct twins *twins) {
-    close_side(&twins->cpu);
-    close_side(&twins->gpu);
-    ds4_model_free(twins->model);
-    free(twins);
-}
-
-/* ---- values of both sides ---- */
-
-static gpu_backend *gpu_backend_of(const struct twins *twins) {
-    return (gpu_backend *)(void *)twins->gpu.engine->backend;
-}
-
-/* What has been recorded runs, and recording goes on. */
-static void flush(const struct twins *twins) {
-    gpu_backend *gpu = gpu_backend_of(twins);
-    ds4_error error;
-    if (gpu->status != DS4_OK) fail_msg("%s", gpu->error.message);
-    assert_ok(gpu->device->op->submit(gpu->device, &error), &error);
-    assert_ok(gpu->device->op->wait(gpu->device, &error), &error);
-    assert_ok(gpu->device->op->begin(gpu->device, &error), &error);
-}
-
-/* What `project` computes stays as it is on the GPU once `remember` has seen it: the CPU changes its own in place. */
-static void copy_activations(const struct twins *twins, bool projected) {
-    const hyperparameters *h = &twins->model->hparams;
-    const activations *from = &twins->cpu.engine->act, *to = &twins->gpu.engine->act;
-    size_t width = (size_t)h->width, head_dim = (size_t)h->head_dim, index_dim = (size_t)h->index_dim;
-    const struct {
-        const void *from, *to;
-        size_t floats;
-    } part[] = {
-        {from->q, to->q, (size_t)h->n_heads * head_dim},
-        {from->index_q, to->index_q, (size_t)h->n_index_heads * index_dim},
-        {from->heads, to->heads, (size_t)h->n_heads * head_dim},
-        {from->y, to->y, width},
-        {from->streams, to->streams, MODEL_STREAMS * width},
-        {from->x, to->x, width},
-        {from->mix, to->mix, MODEL_MIX},
-        {from->low.q_a, to->low.q_a, (size_t)h->q_rank},
-        {from->low.kv, to->low.kv, head_dim},
-        {from->low.compressor_kv, to->low.compressor_kv, 2 * head_dim},
-        {from->low.compressor_gate, to->low.compressor_gate, 2 * head_dim},
-        {from->low.index_kv, to->low.index_kv, 2 * index_dim},
-        {from->low.index_gate, to->low.index_gate, 2 * index_dim},
-        {from->low.index_weight, to->low.index_weight, (size_t)h->n_index_heads},
-    };
-    enum { N_PARTS = sizeof part / sizeof *part, N_PROJECTED = 7 };
-    for (size_t i = 0; i < (projected ? N_PARTS : N_PARTS - N_PROJECTED); i++)
-        memcpy((void *)(uintptr_t)part[i].to, part[i].from, CHUNK * part[i].floats * sizeof(float));
-}
-
-static void compare(const struct twins *twins, int layer, const char *what, const float *gpu, const float *cpu,
-                    size_t floats_per_token) {
-    char name[96];
-    snprintf(name, sizeof name, "%d tokens, layer %d: %s", twins->cpu.b.n_tokens, layer, what);
-    check_close(name, gpu, cpu, (size_t)twins->cpu.b.n_tokens * floats_per_token, LIMIT);
-}
-
-/* Rows that both sides made of nearly the same values: a last bit may move a value to the neighbouring code. */
-static void compare_row(const row_format *format, const uint8_t *gpu, const uint8_t *cpu, size_t *n_off, size_t *n) {
-    float a[512], b[512];
-    row_decode(format, gpu, a);
-    row_decode(format, cpu, b);
-    for (int i = 0; i < format->n_channels; i++, ++*n)
-        if (!(fabsf(a[i] - b[i]) <= 1e-4f * fmaxf(1, fabsf(b[i])))) {
-            ++*n_off;
-            if (!(fabsf(a[i] - b[i]) <= 0.51f * fabsf(b[i]) + 0.51f))
-                fail_msg("row channel %d: %g, expected %g", i, (double)a[i], (double)b[i]);
-        }
-}
-
-/* The new rows of a layer; then the CPU's take the place of the GPU's. */
-static void check_rows(const struct twins *twins, int l) {
-    const hyperparameters *h = &twins->model->hparams;
-    const row_formats *format = &twins->cpu.engine->backend->format;
-    const cpu_backend *cpu = (const cpu_backend *)(const void *)twins->cpu.engine->backend;
-    gpu_backend *gpu = gpu_backend_of(twins);
-    size_t n_off = 0, n = 0;
-    for (int s = 0; s < twins->cpu.b.n_spans; s++) {
-        const batch_span *span = &twins->cpu.span[s];
-        layer_memory *from = &twins->cpu.span[s].memory[l], *to = &twins->gpu.span[s].memory[l];
-        for (int i = 0; i < span->n_tokens; i++) {
-            const uint8_t *row = cpu->fresh + (size_t)(span->first + i) * format->raw.n_bytes;
-            uint8_t *other = span->n_tokens <= DS4_FREE_REWIND_TOKENS
-                                 ? to->raw + (size_t)((span->position + i) % to->raw_slots) * format->raw.n_bytes
-                                 : gpu->fresh + (size_t)(span->first + i) * format->raw.n_bytes;
-            compare_row(&format->raw, other, row, &n_off, &n);
-            memcpy(other, row, format->raw.n_bytes);
-        }
-        for (int kind = 0; kind < 2; kind++) {
-            if (kind ? h->ratio[l] != 4 : !h->ratio[l]) continue;
-            const row_format *f = kind ? &format->index : &format->compressed;
-            row_pages *a = kind ? &from->index_rows : &from->rows, *b = kind ? &to->index_rows : &to->rows;
-            for (int64_t r = span->position / h->ratio[l]; r < (span->position + span->n_tokens) / h->ratio[l]; r++) {
-                uint8_t *row = row_pages_at(a, (size_t)r, f->n_bytes), *other = row_pages_at(b, (size_t)r, f->n_bytes);
-                compare_row(f, other, row, &n_off, &n);
-                memcpy(other, row, f->n_bytes);
-            }
-        }
-    }
-    if (n_off > n / 500 + 2) fail_msg("layer %d: %zu of %zu row values are off", l, n_off, n);
-}
-
-/* What the rings hold of the latest tokens. */
-static void check_rings(const struct twins *twins, int l) {
-    const hyperparameters *h = &twins->model->hparams;
-    size_t raw_bytes = twins->cpu.engine->backend->format.raw.n_bytes;
-    for (int s = 0; s < twins->cpu.b.n_spans; s++) {
-        const batch_span *span = &twins->cpu.span[s];
-        layer_memory *cpu = &twins->cpu.span[s].memory[l], *gpu = &twins->gpu.span[s].memory[l];
-        for (int i = span->n_tokens > cpu->raw_slots ? span->n_tokens - cpu->raw_slots : 0; i < span->n_tokens; i++) {
-            size_t at = (size_t)((span->position + i) % cpu->raw_slots) * raw_bytes;
-            assert_memory_equal(gpu->raw + at, cpu->raw + at, raw_bytes);
-        }
-        const pending_ring *rings[2][2] = {{&cpu->pending, &gpu->pending}, {&cpu->index_pending, &gpu->index_pending}};
-        for (int k = 0; k < (h->ratio[l] == 4 ? 2 : h->ratio[l] != 0); k++) {
-            const pending_ring *from = rings[k][0], *to = rings[k][1];
-            size_t floats = 2 * (size_t)from->width;
-            for (int i = span->n_tokens > from->n_slots ? span->n_tokens - from->n_slots : 0; i < span->n_tokens; i++) {
-                size_t at = (size_t)((span->position + i) % from->n_slots) * floats;
-                check_close("pending values", to->values + at, from->values + at, floats, LIMIT);
-                memcpy(to->values + at, from->values + at, floats * sizeof(float));
-            }
-        }
-    }
-}
-
-/* ---- batches ---- */
-
-static void prepare(struct twins *twins, struct side *side, const int *lengths, bool all_wanted) {
-    ds4_error error;
-    size_t n_vocab = ds4_model_n_vocab(twins->model), n_logits = 0;
-    side->b = (batch){.backend = side->engine->backend,
-                      .token = twins->token,
-                      .position = twins->position,
-                      .span_of = twins->span_of,
-                      .span = side->span};
-    for (int s = 0; s < twins->n_timelines; s++) {
-        if (!lengths[s]) continue;
-        ds4_timeline *timeline = side->timeline[s];
-        assert_ok(timeline_reserve(timeline, (size_t)lengths[s], &error), &error);
-        batch_span *span = &side->span[side->b.n_spans];
-        *span = (batch_span){.memory = timeline->layer,
-                             .position = (int64_t)timeline->tokens.n,
-                             .first = side->b.n_tokens,
-                             .n_tokens = lengths[s],
-                             .n_wanted = all_wanted ? lengths[s] : 1,
-                             .logits = side->logits + n_logits * n_vocab};
-        n_logits += (size_t)span->n_wanted;
-        for (int i = 0; i < lengths[s]; i++) {
-            twins->position[side->b.n_tokens + i] = span->position + i;
-            twins->span_of[side->b.n_tokens + i] = side->b.n_spans;
-        }
-        side->b.n_tokens += lengths[s];
-        side->b.n_spans++;
-    }
-}
-
-static void step_hyper_in(struct twins *twins, const hyper_weights *w, const gguf_tensor *norm, bool mixes, int l) {
-    const struct side *side[] = {&twins->cpu, &twins->gpu};
-    copy_activations(twins, true);
-    for (int i = 0; i < 2; i++) {
-        const activations *a = &side[i]->engine->act;
-        const backend_ops *op = side[i]->b.backend->op;
-        if (mixes) op->hyper_out(&side[i]->b, a->y, a->mix, a->streams);
-        op->hyper_in(&side[i]->b, w, norm, a->streams, a->x, a->mix);
-    }
-    flush(twins);
-    const activations *c = &twins->cpu.engine->act, *g = &twins->gpu.engine->act;
-    size_t width = (size_t)twins->model->hparams.width;
-    compare(twins, l, "streams", g->streams, c->streams, MODEL_STREAMS * width);
-    compare(twins, l, "x", g->x, c->x, width);
-    compare(twins, l, "mix", g->mix, c->mix, MODEL_MIX);
-}
-
-static void step_project(struct twins *twins, const layer_weights *w) {
-    copy_activations(twins, true);
-    const projections *c = &twins->cpu.engine->act.low, *g = &twins->gpu.engine->act.low;
-    const hyperparameters *h = &twins->model->hparams;
-    cpu_of(&twins->cpu.b)->base.op->project(&twins->cpu.b, w, twins->cpu.engine->act.x, c);
-    gpu_ops.project(&twins->gpu.b, w, twins->gpu.engine->act.x, g);
-    flush(twins);
-    size_t dim = (size_t)h->head_dim * (w->ratio == 4 ? 2 : 1), index = 2 * (size_t)h->index_dim;
-    compare(twins, w->index, "q_a", g->q_a, c->q_a, (size_t)h->q_rank);
-    compare(twins, w->index, "kv", g->kv, c->kv, (size_t)h->head_dim);
-    if (!w->ratio) return;
-    compare(twins, w->index, "compressor kv", g->compressor_kv, c->compressor_kv, dim);
-    compare(twins, w->index, "compressor gate", g->compressor_gate, c->compressor_gate, dim);
-    if (w->ratio != 4) return;
-    compare(twins, w->index, "index kv", g->index_kv, c->index_kv, index);
-    compare(twins, w->index, "index gate", g->index_gate, c->index_gate, index);
-    compare(twins, w->index, "index weight", g->index_weight, c->index_weight, (size_t)h->n_index_heads);
-}
-
-static void step_remember(struct twins *twins, const layer_weights *w) {
-    copy_activations(twins, true);
-    const struct side *side[] = {&twins->cpu, &twins->gpu};
-    for (int i = 0; i < 2; i++) {
-        const activations *a = &side[i]->engine->act;
-        side[i]->b.backend->op->queries(&side[i]->b, w, &a->low, a->q, a->index_q);
-        side[i]->b.backend->op->remember(&side[i]->b, w, &a->low);
-    }
-    flush(twins);
-    const activations *c = &twins->cpu.engine->act, *g = &twins->gpu.engine->act;
-    const hyperparameters *h = &twins->model->hparams;
-    compare(twins, w->index, "q", g->q, c->q, (size_t)(h->n_heads * h->head_dim));
-    if (w->ratio == 4 && gpu_backend_of(twins)->tables.n_list) {
-        const row_format *format = &twins->cpu.engine->backend->format.index;
-        size_t n_off = 0, n = 0, floats = (size_t)twins->cpu.b.n_tokens * (size_t)(h->n_index_heads * h->index_dim);
-        row_format plain = row_format_index(h->index_dim, false, false);
-        (void)format;
-        for (size_t i = 0; i < floats; i += (size_t)h->index_dim)
-            compare_row(&plain, (const uint8_t *)(g->index_q + i), (const uint8_t *)(c->index_q + i), &n_off, &n);
-        if (n_off > n / 500 + 2) fail_msg("layer %d: %zu of %zu indexer query values are off", w->index, n_off, n);
-    }
-    check_rows(twins, w->index);
-}
-
-static void step_attend(struct twins *twins, const layer_weights *w) {
-    copy_activations(twins, false);
-    const struct side *side[] = {&twins->cpu, &twins->gpu};
-    for (int i = 0; i < 2; i++) {
-        const activations *a = &side[i]->engine->act;
-        side[i]->b.backend->op->select(&side[i]->b, w, &a->low, a->index_q, a->selected, a->n_selected);
-        side[i]->b.backend->op->attend(&side[i]->b, w, a->q, a->selected, a->n_selected, a->heads);
-    }
-    flush(twins);
-    const activations *c = &twins->cpu.engine->act, *g = &twins->gpu.engine->act;
-    const hyperparameters *h = &twins->model->hparams;
-    size_t top_k = (size_t)h->index_top_k;
-    for (int t = 0; t < twins->cpu.b.n_tokens && twins->cpu.b.n_tokens > MAX_MATVEC_TOKENS; t++)
-        if (c->n_selected[t] >= 0)
-            assert_memory_equal(g->selected + (size_t)t * top_k, c->selected + (size_t)t * top_k,
-                                top_k * sizeof *c->selected);
-    compare(twins, w->index, "heads", g->heads, c->heads, (size_t)(h->n_heads * h->head_dim));
-    check_rings(twins, w->index);
-}
-
-static void step_attend_out(struct twins *twins, const layer_weights *w) {
-    copy_activations(twins, true);
-    const activations *c = &twins->cpu.engine->act, *g = &twins->gpu.engine->act;
-    twins->cpu.b.backend->op->attend_out(&twins->cpu.b, w, c->heads, c->y);
-    gpu_ops.attend_out(&twins->gpu.b, w, g->heads, g->y);
-    flush(twins);
-    compare(twins, w->index, "attention's y", g->y, c->y, (size_t)twins->model->hparams.width);
-}
-
-static void step_experts(struct twins *twins, const layer_weights *w) {
-    copy_activations(twins, true);
-    const struct side *side[] = {&twins->cpu, &twins->gpu};
-    for (int i = 0; i < 2; i++) {
-        const activations *a = &side[i]->engine->act;
-        side[i]->b.backend->op->route(&side[i]->b, w, a->x, a->expert, a->expert_weight);
-        side[i]->b.backend->op->experts(&side[i]->b, w, a->x, a->expert, a->expert_weight, a->y);
-    }
-    flush(twins);
-    const activations *c = &twins->cpu.engine->act, *g = &twins->gpu.engine->act;
-    size_t n_used = (size_t)twins->model->hparams.n_experts_used;
-    assert_memory_equal(g->expert, c->expert, (size_t)twins->cpu.b.n_tokens * n_used * sizeof *c->expert);
-    compare(twins, w->index, "expert weights", g->expert_weight, c->expert_weight, n_used);
-    compare(twins, w->index, "experts' y", g->y, c->y, (size_t)twins->model->hparams.width);
-}
-
-/* lengths: tokens of each timeline in this batch. */
-static void check_batch(struct twins *twins, const int *lengths, bool all_wanted) {
-    ds4_error error;
-    const model_weights *w = &twins->model->weights;
-    int n_layers = twins->model->hparams.n_layers;
-    prepare(twins, &twins->cpu, lengths, all_wanted);
-    prepare(twins, &twins->gpu, lengths, all_wanted);
-    for (int t = 0; t < twins->cpu.b.n_tokens; t++)
-        twins->token[t] = (int32_t)(random_bits(twins) % (uint32_t)ds4_model_n_vocab(twins->model));
-    struct side *side[] = {&twins->cpu, &twins->gpu};
-    for (int i = 0; i < 2; i++) {
-        assert_ok(side[i]->b.backend->op->begin(&side[i]->b, &error), &error);
-        side[i]->b.backend->op->embed(&side[i]->b, w->token_embedding, side[i]->engine->act.streams);
-    }
-    flush(twins);
-    compare(twins, 0, "embedding", twins->gpu.engine->act.streams, twins->cpu.engine->act.streams,
-            MODEL_STREAMS * (size_t)twins->model->hparams.width);
-    for (int l = 0; l < n_layers; l++) {
-        const layer_weights *layer = &w->layer[l];
-        step_hyper_in(twins, &layer->hyper_attn, layer->attn_norm, l > 0, l);
-        step_project(twins, layer);
-        step_remember(twins, layer);
-        step_attend(twins, layer);
-        step_attend_out(twins, layer);
-        step_hyper_in(twins, &layer->hyper_ffn, layer->ffn_norm, true, l);
-        step_experts(twins, layer);
-    }
-    copy_activations(twins, true);
-    for (int i = 0; i < 2; i++) {
-        const activations *a = &side[i]->engine->act;
-        const backend_ops *op = side[i]->b.backend->op;
-        op->hyper_out(&side[i]->b, a->y, a->mix, a->streams);
-        op->logits(&side[i]->b, w, a->streams);
-        assert_ok(op->finish(&side[i]->b, &error), &error);
-        for (int s = 0, n = 0; s < twins->n_timelines; s++) {
-            if (!lengths[s]) continue;
-            const batch_span *span = &side[i]->span[n++];
-            assert_ok(ds4_tokens_append(&side[i]->timeline[s]->tokens, twins->token + span->first,
-                                        (size_t)span->n_tokens, &error),
-                      &error);
-        }
-    }
-    size_t n_wanted = all_wanted ? (size_t)twins->cpu.b.n_tokens : (size_t)twins->cpu.b.n_spans;
-    check_close("logits", twins->gpu.logits, twins->cpu.logits, n_wanted * ds4_model_n_vocab(twins->model), LIMIT);
-}
 
 struct shape_case {
     const char *model;
-    bool pure;
+    twins_rows rows;
+    int order; /* of threads, while checking; 0: not checked */
 };
 
-/* Prefill across windows of both ratios, then decode of several timelines that are at different places. */
-static void operations_match_the_exact_ones(void **state) {
-    const struct shape_case *c = *state;
-    struct twins *twins = open_twins(c->model, c->pure, 3);
-    static const int BATCH[][3] = {{1, 0, 0},  {2, 1, 0}, {125, 3, 0}, {1, 1, 1}, {17, 0, 1},
-                                   {0, 33, 5}, {4, 1, 2}, {3, 8, 5},   {1, 0, 0}};
-    for (size_t i = 0; i < sizeof BATCH / sizeof *BATCH; i++) check_batch(twins, BATCH[i], i % 2 != 0);
-    close_twins(twins);
+enum { ASCENDING = 1, DESCENDING, RANDOM };
+
+static struct twins *open_case(const struct shape_case *c) {
+    char order[16];
+    snprintf(order, sizeof order, "%d", c->order == RANDOM ? 7 : c->order - ASCENDING);
+    setenv("DS4_SIMULATOR_CHECK", c->order ? "1" : "0", 1);
+    setenv("DS4_SIMULATOR_ORDER", c->order ? order : "0", 1);
+    setenv("DS4_SIMULATOR_BUFFER_MB", "4", 1); /* larger ones are not checked for races */
+    return twins_open(c->model, c->rows, 3);
 }
 
+/* Prefill across windows of both ratios, then decode of several timelines that are at different places. */
+static void operations_match_from_the_start_on(void **state) {
+    const struct shape_case *c = *state;
+    static const int BATCH[][3] = {{1, 0, 0},  {2, 1, 0}, {125, 3, 0}, {1, 1, 1}, {17, 0, 1},
+                                   {0, 33, 5}, {4, 1, 2}, {3, 8, 5},   {1, 0, 0}};
+    struct twins *twins = open_case(c);
+    if (c->order) twins_use_layers(twins, 2, 4); /* both ratios, both kinds of routing */
+    for (size_t i = 0; i < sizeof BATCH / sizeof *BATCH; i++) twins_check_batch(twins, BATCH[i], i % 2 != 0);
+    twins_close(twins);
+}
+
+/* Where rows fill more than a page and tie in the indexer, and one timeline is just about to choose rows. */
+static void operations_match_further_on(void **state) {
+    const struct shape_case *c = *state;
+    static const int BEFORE[] = {61, 505, 690}, BATCH[][3] = {{1, 0, 1}, {2, 11, 3}, {5, 20, 9}, {150, 0, 1}};
+    struct twins *twins = open_case(c);
+    twins_skip(twins, BEFORE);
+    if (c->order) twins_use_layers(twins, 0, 2);
+    for (size_t i = 0; i < sizeof BATCH / sizeof *BATCH; i++) twins_check_batch(twins, BATCH[i], i % 2 != 0);
+    twins_close(twins);
+}
+
+#define FROM_THE_START(name, ...)                                                    \
+    {                                                                                \
+        name, operations_match_from_the_start_on, NULL, NULL, &(struct shape_case) { \
+            __VA_ARGS__                                                              \
+        }                                                                            \
+    }
+#define FURTHER_ON(name, ...)                                                 \
+    {                                                                         \
+        name, operations_match_further_on, NULL, NULL, &(struct shape_case) { \
+            __VA_ARGS__                                                       \
+        }                                                                     \
+    }
+
 int main(void) {
-    static struct shape_case cases[] = {
-        {"tiny-a-f", true}, {"tiny-a-q2", false}, {"tiny-a-q4", false}, {"tiny-b-q2", false}};
     const struct CMUnitTest tests[] = {
-        {"operations_match_on_tiny_a_f_without_rounding", operations_match_the_exact_ones, NULL, NULL, &cases[0]},
-        {"operations_match_on_tiny_a_q2", operations_match_the_exact_ones, NULL, NULL, &cases[1]},
-        {"operations_match_on_tiny_a_q4", operations_match_the_exact_ones, NULL, NULL, &cases[2]},
-        {"operations_match_on_tiny_b_q2", operations_match_the_exact_ones, NULL, NULL, &cases[3]},
+        FROM_THE_START("tiny_a_f_without_rounding", "tiny-a-f", TWINS_FLOATS, 0),
+        FROM_THE_START("tiny_a_q2", "tiny-a-q2", TWINS_CODES, 0),
+        FROM_THE_START("tiny_a_q4", "tiny-a-q4", TWINS_CODES, 0),
+        FROM_THE_START("tiny_b_q2_with_float_rows", "tiny-b-q2", TWINS_ROUNDED_FLOATS, 0),
+        FROM_THE_START("odd_shapes", "tiny-c-f", TWINS_CODES, 0),
+        FURTHER_ON("tiny_a_q2_further_on", "tiny-a-q2", TWINS_CODES, 0),
+        FURTHER_ON("odd_shapes_further_on", "tiny-c-f", TWINS_CODES, 0),
+        FROM_THE_START("tiny_a_q2_checked_ascending", "tiny-a-q2", TWINS_CODES, ASCENDING),
+        FROM_THE_START("tiny_a_q2_checked_descending", "tiny-a-q2", TWINS_CODES, DESCENDING),
+        FROM_THE_START("tiny_a_q2_checked_random", "tiny-a-q2", TWINS_CODES, RANDOM),
+        FROM_THE_START("tiny_a_q4_checked_random", "tiny-a-q4", TWINS_FLOATS, RANDOM),
+        FURTHER_ON("odd_shapes_checked_ascending", "tiny-c-f", TWINS_CODES, ASCENDING),
+        FURTHER_ON("odd_shapes_checked_descending", "tiny-c-f", TWINS_CODES, DESCENDING),
+        FURTHER_ON("odd_shapes_checked_random", "tiny-c-f", TWINS_CODES, RANDOM),
     };
     return cmocka_run_group_tests_name("gpu operations", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
  *   tiny-a-q2  formats of the published 2 bit file: IQ2_XXS gate and up, Q2_K down, Q8_0, F16
  *   tiny-a-q4  formats of the published 4 bit file: Q4_K experts
  *   tiny-b-q2  other shapes, 2 bit
+ *   tiny-c-f   odd shapes and long heads, F16 and F32; without a prediction block
  */
 #ifndef SUPPORT_TINY_MODEL_H
 #define SUPPORT_TINY_MODEL_H

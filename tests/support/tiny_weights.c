@@ -144,7 +144,7 @@ static void fill_hyper_base(uint64_t seed, const tiny_tensor *tensor, uint8_t *d
 
 /* Each token's experts are those with the smallest of n_experts random words. */
 static void fill_expert_ids(const tiny_config *config, const tiny_tensor *tensor, uint8_t *data) {
-    enum { MAX_EXPERTS = 16 };
+    enum { MAX_EXPERTS = 256 };
     random_stream stream = stream_of(config->seed, tensor->name, "");
     for (size_t token = 0; token < tensor->ne[1]; token++) {
         uint64_t word[MAX_EXPERTS];

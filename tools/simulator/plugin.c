@@ -127,6 +127,14 @@ static void check_read_only(void *context, int index, size_t offset, size_t n_by
     sim_error("%zu-byte write at byte %zu of buffer %d, which is read-only", n_bytes, offset, index);
 }
 
+/* Kernels with mistakes made on purpose (tools/mutate_kernels.sh) choose one by this constant; others lack it. */
+static void choose_mutation(sim_library *library) {
+    enum { MUTATION = 7 };
+    const char *text = getenv("DS4_SIMULATOR_MUTATION");
+    uint32_t number = text ? (uint32_t)strtoul(text, NULL, 10) : 0;
+    sim_library_set_constant(library, MUTATION, &number, sizeof number);
+}
+
 static bool run(simulator *s, const simulator_dispatch *dispatch, char *message) {
     const struct sim_kernel *kernel = dispatch->kernel.function;
     struct sim_dispatch d = {
@@ -146,6 +154,7 @@ static bool run(simulator *s, const simulator_dispatch *dispatch, char *message)
     sim_options.order = s->settings.order;
     sim_options.n_workers = s->settings.n_workers;
     sim_options.max_printed = 4;
+    choose_mutation(d.library);
     int n_errors = sim_run(&d);
     if (n_errors > 0) explain(message, "kernel %s: %s", kernel->name, sim_first_error());
     pthread_mutex_unlock(&executor);

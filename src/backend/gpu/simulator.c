@@ -2,6 +2,7 @@
  * The device without a GPU: runs the kernels on the CPU, with metalsim's executor (tools/metalsim), to test them and
  * what calls them. The executor is in a shared object beside the program, or where DS4_SIMULATOR says.
  * DS4_SIMULATOR_CHECK=1 looks at every access of the kernels; DS4_SIMULATOR_ORDER=N runs threads in another order.
+ * DS4_SIMULATOR_BUFFER_MB=N limits buffers: the executor looks for races only in those of at most 4 MiB.
  *
  * Batches run as late as the contract of device.h allows: when somebody waits, or frees what they use. So whoever reads
  * results too early, or overwrites what a batch in flight still needs, gets wrong numbers here too.
@@ -319,10 +320,10 @@ static ds4_status environment_number(const char *name, int *value, ds4_error *er
     return DS4_OK;
 }
 
-static device_limits limits_of(const simulator_settings *settings) {
+static device_limits limits_of(const simulator_settings *settings, int buffer_mb) {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     device_limits limits = {
-        .max_buffer_bytes = memory,
+        .max_buffer_bytes = buffer_mb ? (uint64_t)buffer_mb << 20 : memory,
         .max_working_bytes = memory,
         .wrap_alignment = (uint32_t)sysconf(_SC_PAGESIZE), /* as Metal wants it */
     };
@@ -348,19 +349,20 @@ static const device_ops OPS = {
 
 ds4_status simulator_device_new(device **out, ds4_error *error) {
     char path[PATH_BYTES], message[SIMULATOR_MESSAGE_BYTES];
-    int check, order;
+    int check, order, buffer_mb;
     const simulator_plugin *plugin = NULL;
     ds4_status status;
     *out = NULL;
     if ((status = environment_number("DS4_SIMULATOR_CHECK", &check, error)) != DS4_OK) return status;
     if ((status = environment_number("DS4_SIMULATOR_ORDER", &order, error)) != DS4_OK) return status;
+    if ((status = environment_number("DS4_SIMULATOR_BUFFER_MB", &buffer_mb, error)) != DS4_OK) return status;
     if (!plugin_path(path)) return error_set(error, DS4_ERROR_IO, "simulator: the path of ds4-simulator.so is unknown");
     if ((status = plugin_load(path, &plugin, error)) != DS4_OK) return status;
 
     simulator_settings settings = {.check = check != 0, .order = order, .n_workers = processor_count()};
     simulator_device *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error, "simulator", sizeof *s);
-    s->base = (device){.op = &OPS, .limits = limits_of(&settings)};
+    s->base = (device){.op = &OPS, .limits = limits_of(&settings, buffer_mb)};
     s->plugin = plugin;
     list_init(&s->batch);
     list_init(&s->in_flight);

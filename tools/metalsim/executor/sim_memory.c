@@ -155,13 +155,24 @@ static bool is_of_a_library(const void *address) {
     return dladdr(address, &info) != 0;
 }
 
-/* Which buffer, if any. One buffer may be bound under several indices: the first gets the access. */
-static void find_access(struct worker *worker, const char *address, size_t bytes, enum sim_access access) {
-    const struct sim_dispatch *dispatch = worker->dispatch;
+/* The first buffer that holds all of the access, or else its first byte; or -1. Buffers may overlap: one may be bound
+ * under several indices, and neighbours in a mapped file share a page. */
+static int buffer_of(const struct sim_dispatch *dispatch, const char *address, size_t bytes) {
+    int first = -1;
     for (int i = 0; i < SIM_BUFFERS; i++) {
         const struct sim_binding *buffer = &dispatch->buffer[i];
         if (!buffer->base || address < buffer->base || address >= buffer->base + buffer->bytes) continue;
-        buffer_access(worker, i, (size_t)(address - buffer->base), bytes, access);
+        if (bytes <= (size_t)(buffer->base + buffer->bytes - address)) return i;
+        if (first < 0) first = i;
+    }
+    return first;
+}
+
+static void find_access(struct worker *worker, const char *address, size_t bytes, enum sim_access access) {
+    const struct sim_dispatch *dispatch = worker->dispatch;
+    int i = buffer_of(dispatch, address, bytes);
+    if (i >= 0) {
+        buffer_access(worker, i, (size_t)(address - dispatch->buffer[i].base), bytes, access);
         return;
     }
     if (access == SIM_READ && is_of_a_library(address)) return; /* constant tables */
