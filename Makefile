@@ -207,7 +207,7 @@ simulator: $(if $(SIMULATOR),$(SIMULATOR_FILES))
 # Without SAN: sanitizers do not know its stacks.
 $(METALSIM)/built: $(wildcard $(addprefix tools/metalsim/,Makefile msl-build *.h */*.c */*.h shim/*))
 	$(call say,MAKE)
-	+$(QUIET)$(MAKE) -s -C tools/metalsim BUILD=$(abspath $(METALSIM)) OPTIMISE="-O2 -fPIC -ftls-model=initial-exec"
+	+$(QUIET)$(MAKE) -s -C tools/metalsim BUILD=$(if $(filter /%,$(METALSIM)),,../../)$(METALSIM) OPTIMISE="-O2 -fPIC -ftls-model=initial-exec"
 	@touch $@
 $(BUILD)/ds4-simulator.so: tools/simulator/plugin.c src/backend/gpu/simulator_plugin.h $(METALSIM)/built
 	$(call say,LD)
@@ -227,7 +227,7 @@ $(MUTATIONS)/kernels.metal: tools/mutate_kernels.sh tools/concatenate_kernels.sh
 $(MUTATIONS)/kernels_checked.so: $(MUTATIONS)/kernels.metal
 $(SIMULATOR_TEST)/ds4-simulator.so $(MUTATIONS)/ds4-simulator.so: $(BUILD)/ds4-simulator.so
 	@mkdir -p $(@D)
-	$(QUIET)ln -sf $(abspath $<) $@
+	$(QUIET)ln -sf "$$(realpath $<)" $@
 
 $(BUILD)/tests/test_msl: tests/gpu/msl_check.sh $(KERNELS) $(METALSIM)/built
 	@mkdir -p $(@D)

@@ -1,9 +1,9 @@
 /*
  * Stored weights as floats: the formats of src/gguf/blocks.c, read in the file's layout.
  *
- * Rows and blocks keep the alignment that the file gives them: tensors begin at multiples of 32 bytes, so Q4_K blocks
- * (144 bytes) at multiples of 16, Q2_K blocks (84) and F32 at multiples of 4, the others (66, 34, 2 bytes) at multiples
- * of 2. Every product here is exact, so a fused multiply-add changes no result.
+ * Rows and blocks keep the alignment that the file gives them: tensors begin at multiples of 16 bytes (the host refuses
+ * others) and so do Q4_K blocks (144 bytes), Q2_K blocks (84) and F32 at multiples of 4, the others (66, 34, 2 bytes) at
+ * multiples of 2. Every product here is exact, so a fused multiply-add changes no result.
  */
 #ifndef KERNELS_BLOCKS_H
 #define KERNELS_BLOCKS_H
@@ -34,13 +34,6 @@ constant ushort iq2_xxs_codes[256] = {
     0x90a1, 0x9116, 0x9180, 0x9245, 0x9400, 0x9422, 0x9444, 0x9551, 0x9881, 0x9920, 0xa002, 0xa050, 0xa085, 0xa109,
     0xa200, 0xa418, 0xa850, 0xa904,
 };
-
-/* Four magnitudes as bytes, of the four codes in eight bits. */
-static inline uint iq2_xxs_magnitudes(uint codes) {
-    codes = (codes | codes << 12) & 0x000f000fu;
-    codes = (codes | codes << 6) & 0x03030303u;
-    return 0x08080808u + (codes & 0x01010101u) * 17 + (codes >> 1 & 0x01010101u) * 35;
-}
 
 /* The signs of eight weights are seven bits; the eighth makes the number of minus signs even. */
 static inline uint iq2_xxs_signs(uint seven_bits) {

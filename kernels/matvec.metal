@@ -550,7 +550,7 @@ template [[host_name("experts_gate_up")]] kernel expert_inputs_kernel expert_inp
         task.x = task.gain = hidden;
         task.n_columns = p.expert_width;
         task.n_tokens = 1;
-            task.token_at[0] = slot * p.expert_width;
+        task.token_at[0] = slot * p.expert_width;
 #pragma clang loop unroll(full)
         for (uint r = 0; r < DOWN_ROWS; r++) {
             task.row[r] = (is_shared ? shared_down : down) + (matrix + min(first + row + r, last)) * row_bytes;

@@ -2,7 +2,7 @@
  * Rows of remembered vectors, as src/backend/rows.c stores them, and the tables that say where they lie.
  *
  * Everything that rounds works on integers or on exact operations, so fast math cannot change a code, and no float32
- * subnormal ever occurs: GPUs flush them.
+ * subnormal occurs that matters: GPUs flush them.
  */
 #ifndef KERNELS_ROWS_H
 #define KERNELS_ROWS_H
@@ -224,16 +224,7 @@ static inline void row_encode_index(threadgroup const float *x, uint index_dim, 
     }
 }
 
-/* FP4 values in place of x[n], n a multiple of 32; ROW_THREADS threads, barriers as for row_encode_attention. */
-static inline void fp4_round_group(threadgroup float *x, uint n, uint thread_index) {
-    for (uint block = thread_index / 32; block < n / ROW_FP4_BLOCK; block += ROW_THREADS / 32) {
-        uint i = block * ROW_FP4_BLOCK + thread_index % 32;
-        float value = x[i];
-        x[i] = fp4_rounded(value, fp4_scale_byte(simd_max(fabs(value))));
-    }
-}
-
-/* The same for a SIMD-group's vector, channels 4 * lane .. 4 * lane + 3 in each lane. */
+/* FP4 values in place of a SIMD-group's vector, channels 4 * lane .. 4 * lane + 3 in each lane. */
 static inline float4 fp4_round_lanes(float4 x) {
     float4 magnitude = fabs(x);
     float largest = max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w));

@@ -31,9 +31,9 @@ struct score_vector {
 static inline score_vector score_vector_of(float4 x) {
     float4 magnitude = fabs(x);
     float largest = simd_max(max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w)));
-    uint exponent = as_type<uint>(largest) >> 23;
+    uint exponent = min(as_type<uint>(largest) >> 23, 253u);
     score_vector v;
-    v.value = half4(x * row_inverse_scale(min(exponent, 253u)));
+    v.value = half4(x * row_inverse_scale(exponent));
     v.scale = row_scale(exponent);
     return v;
 }

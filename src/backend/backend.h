@@ -3,7 +3,8 @@
  *
  * T tokens of a batch belong to spans of different timelines. D = width, S = 4 streams, H = n_heads.
  * Pointers to floats are backend memory. A backend computes a token's results from that token, its
- * timeline's memory and the span's earlier tokens only: the same whatever else is in the batch.
+ * timeline's memory and the span's earlier tokens only: the same whatever else is in the batch. On the CPU that
+ * holds to the last bit; a GPU may add up in another order when a batch is large (docs/gpu.md).
  */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -93,11 +94,16 @@ typedef struct activations {
     float *expert_weight;
 } activations;
 
+typedef enum memory_use {
+    MEMORY_ACTIVATIONS, /* what operations take and give */
+    MEMORY_TIMELINE,    /* what a layer_memory points to */
+} memory_use;
+
 typedef struct backend_ops {
     const char *name;
     void (*free)(struct backend *backend);
     /* Memory the operations can reach, zeroed. NULL if there is none. */
-    void *(*allocate)(struct backend *backend, size_t n_bytes);
+    void *(*allocate)(struct backend *backend, memory_use use, size_t n_bytes);
     void (*release)(struct backend *backend, void *memory);
     /* Before and after the operations of one batch; after finish the logits are in the callers' memory. */
     ds4_status (*begin)(const batch *b, ds4_error *error);

@@ -72,6 +72,11 @@ typedef struct cli_command {
 
 extern const char *const think_names[]; /* by think_effort */
 
+#ifdef DS4_METAL
+#define OPTION_BACKENDS "cpu, metal, sim"
+#else
+#define OPTION_BACKENDS "cpu, sim"
+#endif
 /* clang-format off */
 #define OPTION_MODEL \
     {.kind = OPTION_STRING, .letter = 'm', .name = "model", .argument = "FILE", \
@@ -79,7 +84,7 @@ extern const char *const think_names[]; /* by think_effort */
      .help = "model file (GGUF), or nano, the built-in one (default: $DS4_MODEL, else nano)"}
 #define OPTION_BACKEND \
     {.kind = OPTION_STRING, .name = "backend", .argument = "NAME", .offset = offsetof(cli_options, backend), \
-     .help = "what computes: cpu"}
+     .help = "what computes: " OPTION_BACKENDS " (sim: a simulated GPU, for tests)"}
 #define OPTION_THREADS \
     {.kind = OPTION_INTEGER, .letter = 't', .name = "threads", .argument = "N", \
      .offset = offsetof(cli_options, threads), .min = 1, .max = 1024, \

@@ -41,7 +41,7 @@ static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
     };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         size_t n_bytes = tokens * part[i].floats_per_token * sizeof(float);
-        *part[i].memory = engine->backend->op->allocate(engine->backend, n_bytes);
+        *part[i].memory = engine->backend->op->allocate(engine->backend, MEMORY_ACTIVATIONS, n_bytes);
         if (!*part[i].memory) return error_memory(error, "activations", n_bytes);
     }
     return DS4_OK;

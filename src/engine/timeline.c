@@ -109,7 +109,7 @@ static row_page *page_new(ds4_engine *engine, size_t row_bytes) {
     row_page *page = array_new(1, sizeof *page);
     if (!page) return NULL;
     page->references = 1;
-    page->rows = engine->backend->op->allocate(engine->backend, ROWS_PER_PAGE * row_bytes);
+    page->rows = engine->backend->op->allocate(engine->backend, MEMORY_TIMELINE, ROWS_PER_PAGE * row_bytes);
     if (page->rows) return page;
     free(page);
     return NULL;
@@ -215,7 +215,7 @@ ds4_status ds4_timeline_new(ds4_engine *engine, size_t max_tokens, ds4_timeline 
     timeline->layer = array_new((size_t)layer_count(engine), sizeof *timeline->layer);
     if (timeline->layer) {
         timeline->arena_bytes = lay_out_rings(timeline, NULL);
-        timeline->arena = engine->backend->op->allocate(engine->backend, timeline->arena_bytes);
+        timeline->arena = engine->backend->op->allocate(engine->backend, MEMORY_TIMELINE, timeline->arena_bytes);
     }
     if (!timeline->arena) {
         ds4_status status = error_memory(error, "timeline", timeline->arena_bytes);

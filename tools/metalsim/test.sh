@@ -5,7 +5,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 build=$(cd "$1" && pwd)
 export METALSIM_BUILD="$build"
-make -s -C "$here" BUILD="$build" tests
+make -s -C "$here" BUILD="$(realpath --relative-to="$here" "$build")" tests # make knows no spaces in names
 status=0
 "$here/tests/test_reject.sh" "$build" || status=1
 "$here/tests/test_build.sh" "$build" || status=1

@@ -56,7 +56,7 @@ static sim_library *open_library(const char *folder, bool checked, char *message
     int length = snprintf(path, sizeof path, "%s/kernels%s.so", folder, checked ? "_checked" : "");
     sim_library *library = length < (int)sizeof path ? sim_library_open(path, &why) : NULL;
     if (!library) {
-        explain(message, "%s: %s", path, why);
+        explain(message, "%s: %s; `make simulator` builds it", path, why);
         return NULL;
     }
     if (sim_library_is_checked(library) == checked) return library;

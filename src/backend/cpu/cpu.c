@@ -7,8 +7,9 @@
 /* Scores of the indexer are worked off in groups of tokens that fit here (or one token, if it sees more). */
 enum { SCORE_FLOATS = 4 << 20 };
 
-static void *cpu_allocate(backend *base, size_t n_bytes) {
+static void *cpu_allocate(backend *base, memory_use use, size_t n_bytes) {
     (void)base;
+    (void)use;
     return calloc(n_bytes ? n_bytes : 1, 1);
 }
 

@@ -1,6 +1,7 @@
 /*
  * What the GPU backend needs of a device: memory that both sides reach, kernels by name, and batches of dispatches
- * that run in order. Metal (metal.c) and the simulator (simulator.c) implement it.
+ * that run in order. Metal (metal.c), CUDA (cuda.c) and the simulator (simulator.c) implement it, and
+ * counting.c, which runs nothing.
  *
  * Dispatches are recorded between begin and submit; a dispatch sees everything that earlier ones wrote. Whoever reads
  * or writes memory from the CPU calls wait first. Several batches may be in flight.

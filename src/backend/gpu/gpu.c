@@ -1,10 +1,11 @@
 #include "backend/gpu/gpu.h"
 #include "base/memory.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCORE_FLOATS = 16 << 20, MAX_TOP_K = 2048 };
+enum { SCORE_FLOATS = 16 << 20, MAX_TOP_K = 2048, TENSOR_ALIGNMENT = 16 };
 
 static const struct {
     const char *name;
@@ -62,41 +63,57 @@ const device_kernel *gpu_pipeline_of(gpu_backend *gpu, gpu_kernel kernel, uint32
 
 /* ---- limits of the kernels ---- */
 
-static ds4_status check_number(const char *name, int value, int limit, ds4_error *error) {
-    if (value <= limit) return DS4_OK;
-    return error_set(error, DS4_ERROR_ARGUMENT, "%s is %d; the GPU kernels take at most %d", name, value, limit);
-}
-
-static ds4_status check_multiple(const char *name, int value, int factor, ds4_error *error) {
-    if (value % factor == 0) return DS4_OK;
-    return error_set(error, DS4_ERROR_ARGUMENT, "%s is %d; the GPU kernels take multiples of %d", name, value, factor);
-}
-
-static ds4_status check_shape(const hyperparameters *h, ds4_error *error) {
+static ds4_status check_shape(const hyperparameters *h, const gguf_file *file, ds4_error *error) {
     const struct {
         const char *name;
-        int value, limit;
+        int value, limit, factor;
     } number[] = {
-        {"attention.key_length", h->head_dim, MAX_HEAD_DIM},
-        {"attention.indexer.key_length", h->index_dim, MAX_INDEX_DIM},
-        {"attention.indexer.top_k", h->index_top_k, MAX_TOP_K},
-        {"expert_count", h->n_experts, MAX_EXPERTS},
-        {"expert_used_count", h->n_experts_used, MAX_USED},
+        {"embedding_length", h->width, INT_MAX, 32},
+        {"rope.dimension_count", h->rotary_dim, INT_MAX, 4},
+        {"attention.key_length", h->head_dim, MAX_HEAD_DIM, 1},
+        {"attention.indexer.key_length", h->index_dim, MAX_INDEX_DIM, 1},
+        {"attention.indexer.top_k", h->index_top_k, MAX_TOP_K, 1},
+        {"expert_count", h->n_experts, MAX_EXPERTS, 1},
+        {"expert_used_count", h->n_experts_used, MAX_USED, 1},
     };
-    ds4_status status = check_multiple("embedding_length", h->width, 32, error);
-    if (status == DS4_OK) status = check_multiple("rope.dimension_count", h->rotary_dim, 4, error);
-    for (size_t i = 0; status == DS4_OK && i < sizeof number / sizeof *number; i++)
-        status = check_number(number[i].name, number[i].value, number[i].limit, error);
-    return status;
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
+        if (number[i].value > number[i].limit)
+            return error_set(error, DS4_ERROR_FORMAT, "%s: deepseek4.%s: %d; the GPU kernels take at most %d",
+                             file->name, number[i].name, number[i].value, number[i].limit);
+        if (number[i].value % number[i].factor)
+            return error_set(error, DS4_ERROR_FORMAT, "%s: deepseek4.%s: %d; the GPU kernels take multiples of %d",
+                             file->name, number[i].name, number[i].value, number[i].factor);
+    }
+    return DS4_OK;
 }
 
-static ds4_status check_types(const gguf_file *file, ds4_error *error) {
+static bool starts_with(gguf_string text, const char *start) {
+    size_t n = strlen(start);
+    return text.n_bytes >= n && memcmp(text.data, start, n) == 0;
+}
+
+/* A file may have more than the model's layers, such as a prediction block. */
+static bool is_of_the_model(gguf_string name, int n_layers) {
+    if (!starts_with(name, "blk.")) return starts_with(name, "token_embd.") || starts_with(name, "output");
+    int layer = 0;
+    for (size_t i = 4; i < name.n_bytes && name.data[i] >= '0' && name.data[i] <= '9' && layer < n_layers; i++)
+        layer = 10 * layer + (name.data[i] - '0');
+    return layer < n_layers;
+}
+
+static ds4_status check_tensors(const hyperparameters *h, const gguf_file *file, ds4_error *error) {
     for (size_t i = 0; i < file->n_tensors; i++) {
         const gguf_tensor *tensor = &file->tensors[i];
-        if (!tensor->format || tensor->type == BLOCK_I32 || gpu_type_bit(tensor->type)) continue;
-        return error_set(error, DS4_ERROR_FORMAT,
-                         "%s: %.*s: type %s; the GPU kernels know F32, F16, Q8_0, Q2_K, Q4_K and IQ2_XXS", file->name,
-                         GGUF_STRING_ARGS(tensor->name), tensor->format->name);
+        if (!tensor->data || !is_of_the_model(tensor->name, h->n_layers)) continue;
+        if (tensor->type != BLOCK_I32 && !gpu_type_bit(tensor->type))
+            return error_set(error, DS4_ERROR_FORMAT,
+                             "%s: %.*s: type %s; the GPU kernels know F32, F16, Q8_0, Q2_K, Q4_K and IQ2_XXS",
+                             file->name, GGUF_STRING_ARGS(tensor->name), tensor->format->name);
+        size_t offset = (size_t)(tensor->data - file->bytes);
+        if (offset % TENSOR_ALIGNMENT)
+            return error_set(error, DS4_ERROR_FORMAT,
+                             "%s: %.*s: begins at byte %zu; the GPU kernels take multiples of %d", file->name,
+                             GGUF_STRING_ARGS(tensor->name), offset, TENSOR_ALIGNMENT);
     }
     return DS4_OK;
 }
@@ -139,7 +156,7 @@ static ds4_status allocate_scratch(gpu_backend *gpu, ds4_error *error) {
         {(void **)&gpu->n_tiles, sizeof(uint32_t)},
     };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
-        if (!(*part[i].memory = gpu_memory_allocate(&gpu->memory, part[i].n_bytes)))
+        if (!(*part[i].memory = gpu_memory_allocate(&gpu->memory, MEMORY_ACTIVATIONS, part[i].n_bytes)))
             return error_memory(error, "GPU scratch", part[i].n_bytes);
     return DS4_OK;
 }
@@ -157,8 +174,8 @@ static void gpu_free(backend *base) {
     free(gpu);
 }
 
-static void *gpu_allocate(backend *base, size_t n_bytes) {
-    return gpu_memory_allocate(&((gpu_backend *)(void *)base)->memory, n_bytes);
+static void *gpu_allocate(backend *base, memory_use use, size_t n_bytes) {
+    return gpu_memory_allocate(&((gpu_backend *)(void *)base)->memory, use, n_bytes);
 }
 
 static void gpu_release(backend *base, void *memory) {
@@ -177,8 +194,8 @@ ds4_status gpu_backend_new(device *d, const hyperparameters *hparams, const gguf
     gpu->memory.device = d;
     gpu->weights.device = d;
     rope_frequencies_init(hparams, &gpu->base.rope);
-    ds4_status status = check_shape(hparams, error);
-    if (status == DS4_OK) status = check_types(file, error);
+    ds4_status status = check_shape(hparams, file, error);
+    if (status == DS4_OK) status = check_tensors(hparams, file, error);
     if (status == DS4_OK) status = check_memory(d, file, error);
     if (status == DS4_OK) status = gpu_weights_init(&gpu->weights, d, file, error);
     if (status == DS4_OK) status = allocate_scratch(gpu, error);
@@ -192,11 +209,16 @@ ds4_status gpu_backend_new(device *d, const hyperparameters *hparams, const gguf
 
 /* ---- a batch ---- */
 
-/* Scratch whose size depends on the positions or on what is wanted. */
+/* Scratch whose size depends on the positions or on what is wanted. It grows by half at least, so that it does so
+ * seldom. */
 static ds4_status reserve_floats(gpu_backend *gpu, const char *what, float **memory, size_t *n_floats, size_t needed,
                                  ds4_error *error) {
     if (*n_floats >= needed) return DS4_OK;
-    float *grown = gpu_memory_allocate(&gpu->memory, needed * sizeof *grown);
+    size_t generous = *n_floats + *n_floats / 2;
+    float *grown = NULL;
+    if (generous > needed) grown = gpu_memory_allocate(&gpu->memory, MEMORY_ACTIVATIONS, generous * sizeof *grown);
+    if (grown) needed = generous;
+    if (!grown) grown = gpu_memory_allocate(&gpu->memory, MEMORY_ACTIVATIONS, needed * sizeof *grown);
     if (!grown) return error_memory(error, what, needed * sizeof *grown);
     gpu_memory_release(&gpu->memory, *memory);
     *memory = grown;
@@ -258,7 +280,10 @@ static ds4_status gpu_finish(const batch *b, ds4_error *error) {
 
 static void gpu_cancel(const batch *b) {
     gpu_backend *gpu = gpu_of(b);
-    if (gpu->recording) (void)run(gpu, NULL);
+    if (gpu->recording)
+        (void)run(gpu, NULL);
+    else
+        (void)gpu->device->op->wait(gpu->device, NULL); /* for what was submitted before it went wrong */
 }
 
 const backend_ops gpu_ops = {

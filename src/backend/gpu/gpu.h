@@ -41,13 +41,12 @@ typedef enum gpu_kernel {
 
 /* ---- memory.c: what op->allocate hands out ---- */
 
-/* Memory for activations and timelines comes from a few large buffers, so that a kernel reaches all of it through
- * N_ARENAS bindings. Blocks are multiples of 64 bytes; a freed one serves the next request of its size. */
-typedef struct gpu_arena {
+/* Memory of one buffer. */
+typedef struct gpu_block {
     device_buffer *buffer;
     uint8_t *base;
-    size_t n_bytes, used;
-} gpu_arena;
+    size_t n_bytes;
+} gpu_block;
 
 struct free_block;
 typedef struct size_class {
@@ -55,20 +54,26 @@ typedef struct size_class {
     struct free_block *first;
 } size_class;
 
+/* Activations have a buffer each. What timelines remember, rings and pages of rows, is many pieces of a few sizes; they
+ * come from arenas, so that kernels reach all of it through N_ARENAS bindings. A freed piece serves the next request of
+ * its size. */
 typedef struct gpu_memory {
     device *device;
-    gpu_arena arena[N_ARENAS];
+    gpu_block *activation;
+    size_t n_activations, activation_capacity;
+    gpu_block arena[N_ARENAS];
+    size_t arena_used[N_ARENAS];
     int n_arenas;
     size_class *class;
     size_t n_classes, class_capacity;
 } gpu_memory;
 
-void *gpu_memory_allocate(gpu_memory *memory, size_t n_bytes);
+void *gpu_memory_allocate(gpu_memory *memory, memory_use use, size_t n_bytes);
 void gpu_memory_release(gpu_memory *memory, void *block);
 void gpu_memory_deinit(gpu_memory *memory);
-/* Where a pointer into a block lies. */
+/* Where a pointer into a block lies; no buffer for NULL. */
 device_binding gpu_memory_binding(const gpu_memory *memory, const void *pointer);
-/* As layer_info wants it; pointer is the start of a block or 64-byte aligned in one. */
+/* As layer_info wants it; pointer is the start of a timeline's block, or aligned to 64 bytes in one. */
 uint32_t gpu_memory_reference(const gpu_memory *memory, const void *pointer);
 
 /* ---- weights.c: the model file in the device's memory ---- */
@@ -134,7 +139,6 @@ typedef struct gpu_backend {
     float *q, *index_q;
     device_dispatch keep;
     struct remember_params keep_params;
-    uint32_t keep_types;
 
     float *partial; /* [T][hyper groups][HYPER_SUMS] */
     float *router;  /* [T][n_experts] */

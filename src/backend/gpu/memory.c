@@ -4,22 +4,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNIT = 64, FIRST_ARENA_BYTES = 32 << 20, OFFSET_BITS = 29 };
+/* A reference counts in units. Each arena is twice as large as the one before: 32 GB in all, and at most half of what
+ * there is lies idle. */
+enum { UNIT = 64, FIRST_ARENA_BYTES = 128 << 20, OFFSET_BITS = 29 };
 
-/* In front of every block. */
-typedef struct block_header {
-    size_t n_bytes; /* of the block, without this header */
-} block_header;
+/* In front of every piece of an arena. */
+typedef struct piece_header {
+    size_t n_bytes; /* without this header */
+} piece_header;
 
 struct free_block {
     struct free_block *next;
 };
 
-static block_header *header_of(void *block) {
-    return (block_header *)(void *)((uint8_t *)block - UNIT);
+static piece_header *header_of(void *piece) {
+    return (piece_header *)(void *)((uint8_t *)piece - UNIT);
 }
 
-/* The list of freed blocks of that size; NULL if there is no memory for a new list. */
+static bool is_in(const gpu_block *block, const void *pointer) {
+    const uint8_t *byte = pointer;
+    return byte >= block->base && byte < block->base + block->n_bytes;
+}
+
+static bool block_new(device *d, size_t n_bytes, gpu_block *block) {
+    *block = (gpu_block){.n_bytes = n_bytes};
+    if (d->op->buffer_new(d, n_bytes, &block->buffer, NULL) != DS4_OK) return false;
+    block->base = d->op->buffer_contents(block->buffer);
+    return true;
+}
+
+/* ---- activations ---- */
+
+static void *activation_new(gpu_memory *memory, size_t n_bytes) {
+    if (n_bytes > memory->device->limits.max_buffer_bytes ||
+        !array_reserve((void **)&memory->activation, &memory->activation_capacity, memory->n_activations + 1,
+                       sizeof *memory->activation))
+        return NULL;
+    gpu_block *block = &memory->activation[memory->n_activations];
+    if (!block_new(memory->device, n_bytes, block)) return NULL;
+    memory->n_activations++;
+    return block->base;
+}
+
+static bool activation_release(gpu_memory *memory, const void *pointer) {
+    for (size_t i = 0; i < memory->n_activations; i++) {
+        if (memory->activation[i].base != pointer) continue;
+        memory->device->op->buffer_free(memory->device, memory->activation[i].buffer);
+        memory->activation[i] = memory->activation[--memory->n_activations];
+        return true;
+    }
+    return false;
+}
+
+/* ---- arenas ---- */
+
+/* The list of freed pieces of that size; NULL if there is no memory for a new list. There are as many sizes as kinds
+ * of rows and rings. */
 static size_class *class_of(gpu_memory *memory, size_t n_bytes) {
     for (size_t i = 0; i < memory->n_classes; i++)
         if (memory->class[i].n_bytes == n_bytes) return &memory->class[i];
@@ -29,76 +69,81 @@ static size_class *class_of(gpu_memory *memory, size_t n_bytes) {
     return &memory->class[memory->n_classes++];
 }
 
-/* Each new arena is as large as all before it, so that N_ARENAS are enough. */
-static gpu_arena *arena_with_room(gpu_memory *memory, size_t n_bytes) {
-    size_t total = 0;
-    for (int i = 0; i < memory->n_arenas; i++) {
-        if (memory->arena[i].n_bytes - memory->arena[i].used >= n_bytes) return &memory->arena[i];
-        total += memory->arena[i].n_bytes;
-    }
+/* The number of an arena that has room; -1: there is none. */
+static int arena_with_room(gpu_memory *memory, size_t n_bytes) {
+    for (int i = 0; i < memory->n_arenas; i++)
+        if (memory->arena[i].n_bytes - memory->arena_used[i] >= n_bytes) return i;
     size_t limit = memory->device->limits.max_buffer_bytes, addressable = (size_t)UNIT << OFFSET_BITS;
     if (limit > addressable) limit = addressable;
-    if (memory->n_arenas == N_ARENAS || n_bytes > limit) return NULL;
-    size_t size = total > FIRST_ARENA_BYTES ? total : FIRST_ARENA_BYTES;
-    if (size < n_bytes) size = n_bytes;
+    if (memory->n_arenas == N_ARENAS || n_bytes > limit) return -1;
+    int number = memory->n_arenas;
+    size_t size = (size_t)FIRST_ARENA_BYTES << number;
     if (size > limit) size = limit;
-    gpu_arena arena = {.n_bytes = size};
-    if (memory->device->op->buffer_new(memory->device, size, &arena.buffer, NULL) != DS4_OK) return NULL;
-    arena.base = memory->device->op->buffer_contents(arena.buffer);
-    memory->arena[memory->n_arenas] = arena;
-    return &memory->arena[memory->n_arenas++];
+    if (size < n_bytes) size = n_bytes;
+    bool ok = block_new(memory->device, size, &memory->arena[number]);
+    if (!ok && size > n_bytes) ok = block_new(memory->device, n_bytes, &memory->arena[number]);
+    if (!ok) return -1;
+    memory->arena_used[number] = 0;
+    return memory->n_arenas++;
 }
 
-void *gpu_memory_allocate(gpu_memory *memory, size_t n_bytes) {
-    if (n_bytes > SIZE_MAX / 2) return NULL;
+static void *piece_new(gpu_memory *memory, size_t n_bytes) {
     n_bytes = (n_bytes + UNIT - 1) / UNIT * UNIT;
-    if (!n_bytes) n_bytes = UNIT;
     size_class *class = class_of(memory, n_bytes);
     if (!class) return NULL;
     if (class->first) {
-        struct free_block *block = class->first;
-        class->first = block->next;
-        memset(block, 0, n_bytes);
-        return block;
+        struct free_block *piece = class->first;
+        class->first = piece->next;
+        memset(piece, 0, n_bytes);
+        return piece;
     }
-    gpu_arena *arena = arena_with_room(memory, UNIT + n_bytes);
-    if (!arena) return NULL;
-    void *block = arena->base + arena->used + UNIT;
-    arena->used += UNIT + n_bytes;
-    header_of(block)->n_bytes = n_bytes;
-    return block;
+    int arena = arena_with_room(memory, UNIT + n_bytes);
+    if (arena < 0) return NULL;
+    void *piece = memory->arena[arena].base + memory->arena_used[arena] + UNIT;
+    memory->arena_used[arena] += UNIT + n_bytes;
+    header_of(piece)->n_bytes = n_bytes;
+    return piece;
+}
+
+/* ---- both ---- */
+
+void *gpu_memory_allocate(gpu_memory *memory, memory_use use, size_t n_bytes) {
+    if (n_bytes > SIZE_MAX / 2) return NULL;
+    if (!n_bytes) n_bytes = 1;
+    return use == MEMORY_TIMELINE ? piece_new(memory, n_bytes) : activation_new(memory, n_bytes);
 }
 
 void gpu_memory_release(gpu_memory *memory, void *block) {
-    if (!block) return;
-    size_class *class = class_of(memory, header_of(block)->n_bytes); /* exists since the block was allocated */
+    if (!block || activation_release(memory, block)) return;
+    size_class *class = class_of(memory, header_of(block)->n_bytes); /* exists since the piece was allocated */
     struct free_block *freed = block;
     freed->next = class->first;
     class->first = freed;
 }
 
 void gpu_memory_deinit(gpu_memory *memory) {
+    for (size_t i = 0; i < memory->n_activations; i++)
+        memory->device->op->buffer_free(memory->device, memory->activation[i].buffer);
     for (int i = 0; i < memory->n_arenas; i++) memory->device->op->buffer_free(memory->device, memory->arena[i].buffer);
+    free(memory->activation);
     free(memory->class);
     *memory = (gpu_memory){0};
 }
 
-static int arena_of(const gpu_memory *memory, const void *pointer) {
-    const uint8_t *byte = pointer;
-    for (int i = 0; i < memory->n_arenas; i++)
-        if (byte >= memory->arena[i].base && byte < memory->arena[i].base + memory->arena[i].n_bytes) return i;
-    return -1;
-}
-
 device_binding gpu_memory_binding(const gpu_memory *memory, const void *pointer) {
-    int i = arena_of(memory, pointer);
-    if (i < 0) return (device_binding){0};
-    return (device_binding){memory->arena[i].buffer, (size_t)((const uint8_t *)pointer - memory->arena[i].base)};
+    for (size_t i = 0; pointer && i < memory->n_activations; i++) {
+        const gpu_block *block = &memory->activation[i];
+        if (is_in(block, pointer))
+            return (device_binding){block->buffer, (size_t)((const uint8_t *)pointer - block->base)};
+    }
+    return (device_binding){0};
 }
 
 uint32_t gpu_memory_reference(const gpu_memory *memory, const void *pointer) {
-    int i = arena_of(memory, pointer);
-    if (i < 0) return 0;
-    size_t offset = (size_t)((const uint8_t *)pointer - memory->arena[i].base);
-    return (uint32_t)i << OFFSET_BITS | (uint32_t)(offset / UNIT);
+    for (int i = 0; i < memory->n_arenas; i++) {
+        const gpu_block *arena = &memory->arena[i];
+        if (is_in(arena, pointer))
+            return (uint32_t)i << OFFSET_BITS | (uint32_t)((size_t)((const uint8_t *)pointer - arena->base) / UNIT);
+    }
+    return 0;
 }

@@ -326,7 +326,7 @@ static void metal_kernel_free(device *d, device_kernel *kernel) {
 
 /* ---- the library of kernels ---- */
 
-/* Kernels ask for fast functions where they want them: the compiler must not take liberties elsewhere. */
+/* The compiler must not take liberties: rounding is part of the model. */
 static id compile_options(void) {
     id options = ns_new("MTLCompileOptions");
     mtl_set_language(options, MTL_LANGUAGE_3_1);
@@ -351,17 +351,6 @@ static ds4_status load_library(metal *m, const char *path, ds4_error *error) {
     id why = NULL;
     m->library = mtl_new_library_from_url(m->device, ns_file(path), &why);
     return m->library ? DS4_OK : set_ns_error(error, DS4_ERROR_IO, path, why);
-}
-
-/* A compiled library saves the time of compiling: the one that DS4_METALLIB names, or ds4.metallib beside the
- * program. The caller frees it; NULL: there is none. */
-static char *metallib_path(void) {
-    const char *named = getenv("DS4_METALLIB");
-    if (named && *named) return strdup(named);
-    char *path = path_beside_program("ds4.metallib");
-    if (path && access(path, R_OK) == 0) return path;
-    free(path);
-    return NULL;
 }
 
 /* ---- the device ---- */
@@ -445,9 +434,33 @@ ds4_status metal_device_open(const char *metallib, const char *source, device **
     return status;
 }
 
+/* The source ends with a kernel named after its checksum (tools/concatenate_kernels.sh). */
+static bool is_of_this_program(device *d) {
+    static const char MARK[] = "kernel void source_";
+    const char *mark = NULL;
+    for (const char *at = kernels_source; (at = strstr(at, MARK)) != NULL; at++) mark = at + strlen("kernel void ");
+    char name[64];
+    device_kernel *kernel;
+    if (!mark || snprintf(name, sizeof name, "%.*s", (int)strcspn(mark, "("), mark) >= (int)sizeof name) return false;
+    if (d->op->kernel_new(d, name, &(device_constants){.n = 0}, SIMD_WIDTH, &kernel, NULL) != DS4_OK) return false;
+    d->op->kernel_free(d, kernel);
+    return true;
+}
+
+/* A compiled library saves the time of compiling: the one that DS4_METALLIB names, or ds4.metallib beside the program,
+ * which may be left over from another build. */
 ds4_status metal_device_new(device **out, ds4_error *error) {
-    char *metallib = metallib_path();
-    ds4_status status = metal_device_open(metallib, kernels_source, out, error);
-    free(metallib);
-    return status;
+    const char *named = getenv("DS4_METALLIB");
+    if (named && *named) return metal_device_open(named, NULL, out, error);
+    char *beside = path_beside_program("ds4.metallib");
+    bool is_there = beside && access(beside, R_OK) == 0;
+    device *d = NULL;
+    if (is_there && metal_device_open(beside, NULL, &d, NULL) == DS4_OK && !is_of_this_program(d)) {
+        d->op->free(d);
+        d = NULL;
+    }
+    free(beside);
+    if (!d) return metal_device_open(NULL, kernels_source, out, error);
+    *out = d;
+    return DS4_OK;
 }

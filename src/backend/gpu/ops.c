@@ -1,12 +1,17 @@
 /* The twelve operations as dispatches; buffer numbers are those of the kernels' parameters. */
 #include "backend/gpu/gpu.h"
 
-/* In prefill the device starts on these while later ones are recorded, and a wish to stop need not wait for all. */
-enum { LAYERS_PER_SUBMIT = 4 };
+/* In prefill the device starts on some layers while later ones are recorded. As many as this many tokens make, so that
+ * no submission takes seconds: systems end those, and a wish to stop waits for what is submitted. */
+enum { LAYER_TOKENS_PER_SUBMIT = 2048 };
 
 /* Few tokens: matrix-vector kernels and one pass over the weights. */
 static bool decodes(const batch *b) {
     return b->n_tokens <= MAX_MATVEC_TOKENS;
+}
+
+static int layers_per_submit(const batch *b) {
+    return b->n_tokens < LAYER_TOKENS_PER_SUBMIT ? LAYER_TOKENS_PER_SUBMIT / b->n_tokens : 1;
 }
 
 static device_binding in_memory(const gpu_backend *gpu, const void *pointer) {
@@ -28,7 +33,7 @@ static device_binding or_any(device_binding binding, device_binding any) {
 
 static void dispatch(gpu_backend *gpu, gpu_kernel kernel, uint32_t weight_types, const device_dispatch *prepared,
                      const void *parameters, size_t n_parameter_bytes, size_t groups_x, size_t groups_y) {
-    if (!groups_x || !groups_y) return;
+    if (!groups_x || !groups_y || gpu->status != DS4_OK) return;
     const device_kernel *pipeline = gpu_pipeline_of(gpu, kernel, weight_types);
     if (!pipeline) return;
     device_dispatch d = *prepared;
@@ -60,7 +65,7 @@ void gpu_embed(const batch *b, const gguf_tensor *table, float *streams) {
     device_dispatch d = {
         .binding = {
             [1] = in_weights(gpu, table), [2] = in_tables(gpu, gpu->tables.token), [3] = in_memory(gpu, streams)}};
-    dispatch(gpu, KERNEL_EMBED, gpu_type_bit(table->type), &d, &p, sizeof p, (size_t)b->n_tokens, 1);
+    dispatch(gpu, KERNEL_EMBED, 0, &d, &p, sizeof p, (size_t)b->n_tokens, 1);
 }
 
 /* ---- hyper-connections ---- */
@@ -84,7 +89,7 @@ static struct hyper_params step(gpu_backend *gpu, const batch *b, const hyper_we
                                      [3] = in,
                                      [4] = in_weights(gpu, w->fn),
                                      [5] = in_memory(gpu, gpu->partial)}};
-    dispatch(gpu, KERNEL_HYPER_STEP, gpu_type_bit(p.type), &d, &p, sizeof p, p.n_groups, (size_t)b->n_tokens);
+    dispatch(gpu, KERNEL_HYPER_STEP, 0, &d, &p, sizeof p, p.n_groups, (size_t)b->n_tokens);
     gpu->pending_y = gpu->pending_mix = NULL;
     return p;
 }
@@ -145,7 +150,8 @@ static void multiply(gpu_backend *gpu, struct matrix_params p, const float *x, c
                         : p.n_tokens > 4 ? KERNEL_MATVEC_16
                         : p.n_tokens > 1 ? KERNEL_MATVEC_4
                                          : KERNEL_MATVEC_1;
-    dispatch(gpu, kernel, types, &d, &p, sizeof p, n_groups, tiles ? divide_up(p.n_tokens, TILE_TOKENS) : 1);
+    dispatch(gpu, kernel, tiles ? 0 : types, &d, &p, sizeof p, n_groups,
+             tiles ? divide_up(p.n_tokens, TILE_TOKENS) : 1);
 }
 
 static struct matrix_params plain(size_t n_tokens, size_t x_stride) {
@@ -240,24 +246,20 @@ void gpu_remember(const batch *b, const layer_weights *w, const projections *low
                              [20] = in_memory(gpu, gpu->fresh),
                          }};
     bind_arenas(gpu, &d, 21);
-    uint32_t types = 0;
     if (w->ratio) {
         p.ape_type = own->ape->type;
         p.ape_row_bytes = (uint32_t)own->ape->row_bytes;
-        types |= gpu_type_bit(p.ape_type);
     }
     if (w->ratio == 4) {
         p.index_ape_type = index->ape->type;
         p.index_ape_row_bytes = (uint32_t)index->ape->row_bytes;
-        types |= gpu_type_bit(p.index_ape_type);
     }
     size_t groups = n_tokens * (1 + divide_up(p.n_heads, 8)) + n_windows * (w->ratio == 4 ? 2 : 1);
     if (w->ratio) groups += n_tokens; /* pending values */
     if (p.queries_needed) groups += n_tokens * divide_up(p.n_index_heads, 8);
-    dispatch(gpu, KERNEL_REMEMBER, types, &d, &p, sizeof p, groups, 1);
+    dispatch(gpu, KERNEL_REMEMBER, 0, &d, &p, sizeof p, groups, 1);
     gpu->keep = d;
     gpu->keep_params = p;
-    gpu->keep_types = types;
 }
 
 void gpu_select(const batch *b, const layer_weights *w, const projections *low, const float *index_q, int32_t *selected,
@@ -292,6 +294,7 @@ void gpu_select(const batch *b, const layer_weights *w, const projections *low, 
                                             [4] = in_memory(gpu, selected),
                                             [5] = in_memory(gpu, n_selected)}};
         dispatch(gpu, KERNEL_BEST_ROWS, 0, &best, &p, sizeof p, p.n_tokens, 1);
+        if (first + group < t->n_list) gpu_submit(gpu);
     }
 }
 
@@ -333,8 +336,7 @@ void gpu_attend(const batch *b, const layer_weights *w, const float *q, const in
                                                               : KERNEL_ATTEND_2;
     dispatch(gpu, kernel, 0, &d, &p, sizeof p, divide_up(p.n_heads, few ? 2 : 8), (size_t)b->n_tokens);
     if (gpu->tables.any_kept)
-        dispatch(gpu, KERNEL_KEEP, gpu->keep_types, &gpu->keep, &gpu->keep_params, sizeof gpu->keep_params,
-                 (size_t)b->n_tokens, 1);
+        dispatch(gpu, KERNEL_KEEP, 0, &gpu->keep, &gpu->keep_params, sizeof gpu->keep_params, (size_t)b->n_tokens, 1);
 }
 
 void gpu_attend_out(const batch *b, const layer_weights *w, const float *heads, float *y) {
@@ -427,8 +429,7 @@ static void decode_experts(gpu_backend *gpu, const struct expert_params *p, cons
 }
 
 static void prefill_experts(gpu_backend *gpu, const struct expert_params *p, const layer_weights *w, const float *x,
-                            const int32_t *expert, const float *weight, float *y, uint32_t in_types,
-                            uint32_t out_types) {
+                            const int32_t *expert, const float *weight, float *y) {
     device_binding order = in_memory(gpu, gpu->order), tile = in_memory(gpu, gpu->tile),
                    n_tiles = in_memory(gpu, gpu->n_tiles);
     device_dispatch sort = {.binding = {[1] = in_memory(gpu, expert), [2] = order, [3] = tile, [4] = n_tiles}};
@@ -445,7 +446,7 @@ static void prefill_experts(gpu_backend *gpu, const struct expert_params *p, con
                                       [8] = in_weights(gpu, w->up_shared),
                                       [9] = in_memory(gpu, weight),
                                       [10] = in_memory(gpu, gpu->hidden)}};
-    dispatch(gpu, KERNEL_EXPERTS_MATMUL_IN, in_types, &in, p, sizeof *p, divide_up(p->expert_width, MATMUL_ROWS / 2),
+    dispatch(gpu, KERNEL_EXPERTS_MATMUL_IN, 0, &in, p, sizeof *p, divide_up(p->expert_width, MATMUL_ROWS / 2),
              most_tiles);
     device_dispatch out = {.binding = {[1] = in_memory(gpu, gpu->hidden),
                                        [2] = order,
@@ -454,8 +455,7 @@ static void prefill_experts(gpu_backend *gpu, const struct expert_params *p, con
                                        [5] = in_weights(gpu, w->down_experts),
                                        [6] = in_weights(gpu, w->down_shared),
                                        [7] = in_memory(gpu, gpu->down)}};
-    dispatch(gpu, KERNEL_EXPERTS_MATMUL_OUT, out_types, &out, p, sizeof *p, divide_up(p->width, MATMUL_ROWS),
-             most_tiles);
+    dispatch(gpu, KERNEL_EXPERTS_MATMUL_OUT, 0, &out, p, sizeof *p, divide_up(p->width, MATMUL_ROWS), most_tiles);
     sum_experts(gpu, p, y);
 }
 
@@ -463,14 +463,16 @@ void gpu_experts(const batch *b, const layer_weights *w, const float *x, const i
                  float *y) {
     gpu_backend *gpu = gpu_of(b);
     struct expert_params p = expert_params(b, w);
+    if (!decodes(b)) {
+        prefill_experts(gpu, &p, w, x, expert, weight, y);
+        if ((w->index + 1) % layers_per_submit(b) == 0) gpu_submit(gpu);
+        return;
+    }
     uint32_t in_types = gpu_type_bit(p.gate_type) | gpu_type_bit(p.up_type) | gpu_type_bit(p.shared_gate_type) |
                         gpu_type_bit(p.shared_up_type);
     uint32_t out_types = gpu_type_bit(p.down_type) | gpu_type_bit(p.shared_down_type);
-    if (decodes(b)) /* one token's choice is made there: the interface's inputs are outputs then */
-        decode_experts(gpu, &p, w, x, (int32_t *)(uintptr_t)expert, (float *)(uintptr_t)weight, y, in_types, out_types);
-    else
-        prefill_experts(gpu, &p, w, x, expert, weight, y, in_types, out_types);
-    if (!decodes(b) && w->index % LAYERS_PER_SUBMIT == LAYERS_PER_SUBMIT - 1) gpu_submit(gpu);
+    /* One token's choice is made there: the interface's inputs are outputs then. */
+    decode_experts(gpu, &p, w, x, (int32_t *)(uintptr_t)expert, (float *)(uintptr_t)weight, y, in_types, out_types);
 }
 
 /* ---- logits ---- */
