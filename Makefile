@@ -144,6 +144,9 @@ $(BUILD)/ds4: $(call object,$(CLI_SOURCES)) $(BUILD)/libds4.a
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/libds4.a: $(call object,$(LIB_SOURCES))
+# an archive, so that a test takes only what it uses
+$(BUILD)/libsupport.a: $(call object,$(SUPPORT_SOURCES))
+$(BUILD)/libds4.a $(BUILD)/libsupport.a:
 	$(call say,AR)
 	$(QUIET)rm -f $@
 	$(QUIET)$(AR) rcs $@ $^
@@ -154,7 +157,7 @@ $(BUILD)/%.o: %.c
 	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
-$(TESTS) $(CUDA_TEST): %: %.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a
+$(TESTS) $(CUDA_TEST): %: %.o $(BUILD)/libsupport.a $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(TEST_LDLIBS) -o $@
 
@@ -165,7 +168,7 @@ $(BUILD)/simulated/metal.o: src/backend/gpu/metal.c $(METALSIM)/built
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(METAL_TESTS): %: %.o $(BUILD)/simulated/metal.o $(call object,$(SUPPORT_SOURCES)) $(BUILD)/libds4.a $(METALSIM)/built
+$(METAL_TESTS): %: %.o $(BUILD)/simulated/metal.o $(BUILD)/libsupport.a $(BUILD)/libds4.a $(METALSIM)/built
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) -rdynamic $(filter-out %/built,$^) $(METALSIM)/libmetal.a $(METALSIM)/libsim.a $(LDLIBS) \
 	    $(TEST_LDLIBS) -o $@
