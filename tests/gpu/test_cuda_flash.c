@@ -59,16 +59,19 @@ static void operations_match_at_the_true_shape(void **state) {
 }
 
 int main(int n_arguments, char **arguments) {
-    static struct flash_case cases[] = {
-        {"flash-q2", TINY_Q2, N_SMALL}, {"flash-q2", TINY_Q2, N_BATCHES}, {"flash-q4", TINY_Q4, N_BATCHES}};
+    static struct flash_case cases[] = {{"flash-q2", TINY_Q2, 1},
+                                        {"flash-q2", TINY_Q2, N_SMALL},
+                                        {"flash-q2", TINY_Q2, N_BATCHES},
+                                        {"flash-q4", TINY_Q4, N_BATCHES}};
     const struct CMUnitTest tests[] = {
         {"operations_match_on_tiny_a_f", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-a-f"},
         {"operations_match_on_tiny_a_q2", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-a-q2"},
         {"operations_match_on_tiny_a_q4", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-a-q4"},
         {"operations_match_on_tiny_b_q2", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-b-q2"},
-        {"small_batches_match_on_flash_q2", operations_match_at_the_true_shape, NULL, NULL, &cases[0]},
-        {"operations_match_on_flash_q2", operations_match_at_the_true_shape, NULL, NULL, &cases[1]},
-        {"operations_match_on_flash_q4", operations_match_at_the_true_shape, NULL, NULL, &cases[2]},
+        {"one_token_matches_on_flash_q2", operations_match_at_the_true_shape, NULL, NULL, &cases[0]},
+        {"small_batches_match_on_flash_q2", operations_match_at_the_true_shape, NULL, NULL, &cases[1]},
+        {"operations_match_on_flash_q2", operations_match_at_the_true_shape, NULL, NULL, &cases[2]},
+        {"operations_match_on_flash_q4", operations_match_at_the_true_shape, NULL, NULL, &cases[3]},
     };
     if (n_arguments > 1) cmocka_set_test_filter(arguments[1]);
     return cmocka_run_group_tests_name("gpu operations on CUDA", tests, NULL, NULL);
