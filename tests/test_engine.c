@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "support/patched_file.h"
+#include "support/timelines.h"
 #include "support/tiny_model.h"
 
 #include <stdlib.h>
@@ -32,35 +33,9 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* The same text for the same seed. */
-static void make_tokens(unsigned seed, int32_t *tokens, size_t n) {
-    uint32_t x = seed * 2654435761u + 1;
-    for (size_t i = 0; i < n; i++) {
-        x = x * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)(x >> 16) % N_VOCAB;
-    }
-}
-
-static ds4_timeline *new_timeline(ds4_engine *engine) {
-    ds4_timeline *timeline = NULL;
-    ds4_error error;
-    assert_ok(ds4_timeline_new(engine, CONTEXT, &timeline, &error), &error);
-    return timeline;
-}
-
-static void evaluate(ds4_engine *engine, ds4_timeline *timeline, const int32_t *tokens, size_t n, float *last_logits) {
-    ds4_error error;
-    ds4_span span = {.timeline = timeline,
-                     .tokens = tokens,
-                     .n_tokens = n,
-                     .wanted = last_logits ? DS4_LOGITS_LAST : DS4_LOGITS_NONE,
-                     .logits = last_logits};
-    assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
-}
-
 /* Logits after the first n tokens of a text, evaluated alone and at once. */
 static void expected_logits(ds4_engine *engine, const int32_t *tokens, size_t n, float *logits) {
-    ds4_timeline *timeline = new_timeline(engine);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     evaluate(engine, timeline, tokens, n, logits);
     ds4_timeline_free(timeline);
 }
@@ -85,8 +60,8 @@ static void several_timelines_in_one_batch_do_not_disturb_each_other(void **stat
     ds4_span span[4];
     ds4_error error;
     for (unsigned i = 0; i < 4; i++) {
-        make_tokens(i + 1, tokens[i], N_TOKENS);
-        timeline[i] = new_timeline(engine);
+        make_tokens(i + 1, N_VOCAB, tokens[i], N_TOKENS);
+        timeline[i] = new_timeline(engine, CONTEXT);
         span[i] = (ds4_span){.timeline = timeline[i],
                              .tokens = tokens[i],
                              .n_tokens = length[i],
@@ -116,10 +91,10 @@ static void several_timelines_in_one_batch_do_not_disturb_each_other(void **stat
 static void all_logits_of_a_span_equal_the_last_logits_of_its_prefixes(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t tokens[N_TOKENS];
-    make_tokens(9, tokens, N_TOKENS);
+    make_tokens(9, N_VOCAB, tokens, N_TOKENS);
     float *all = malloc(N_TOKENS * N_VOCAB * sizeof *all);
     assert_non_null(all);
-    ds4_timeline *timeline = new_timeline(engine);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     ds4_span span = {
         .timeline = timeline, .tokens = tokens, .n_tokens = N_TOKENS, .wanted = DS4_LOGITS_ALL, .logits = all};
     ds4_error error;
@@ -137,13 +112,13 @@ static void all_logits_of_a_span_equal_the_last_logits_of_its_prefixes(void **st
 static void rewind_to_a_checkpoint_gives_the_same_logits(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS], other[N_TOKENS];
-    make_tokens(1, text, N_TOKENS);
-    make_tokens(2, other, N_TOKENS);
+    make_tokens(1, N_VOCAB, text, N_TOKENS);
+    make_tokens(2, N_VOCAB, other, N_TOKENS);
     const size_t at[] = {0, 1, 3, 7, 127, 128, 130, 255, 256, 271};
     float expected[N_VOCAB], logits[N_VOCAB];
     expected_logits(engine, text, N_TOKENS, expected);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
-        ds4_timeline *timeline = new_timeline(engine);
+        ds4_timeline *timeline = new_timeline(engine, CONTEXT);
         ds4_checkpoint *checkpoint = NULL;
         ds4_error error;
         if (at[i]) evaluate(engine, timeline, text, at[i], NULL);
@@ -164,9 +139,9 @@ static void rewind_to_a_checkpoint_gives_the_same_logits(void **state) {
 static void an_older_checkpoint_survives_a_newer_one_and_a_different_continuation(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS], other[N_TOKENS];
-    make_tokens(3, text, N_TOKENS);
-    make_tokens(4, other, N_TOKENS);
-    ds4_timeline *timeline = new_timeline(engine);
+    make_tokens(3, N_VOCAB, text, N_TOKENS);
+    make_tokens(4, N_VOCAB, other, N_TOKENS);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     ds4_checkpoint *early = NULL, *late = NULL;
     ds4_error error;
     float expected[N_VOCAB], logits[N_VOCAB];
@@ -188,11 +163,11 @@ static void an_older_checkpoint_survives_a_newer_one_and_a_different_continuatio
 static void a_fork_and_its_origin_go_separate_ways(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t left[N_TOKENS], right[N_TOKENS];
-    make_tokens(5, left, N_TOKENS);
-    make_tokens(6, right, N_TOKENS);
+    make_tokens(5, N_VOCAB, left, N_TOKENS);
+    make_tokens(6, N_VOCAB, right, N_TOKENS);
     const size_t common = 266;
     memcpy(right, left, common * sizeof *left);
-    ds4_timeline *timeline = new_timeline(engine), *fork = NULL;
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT), *fork = NULL;
     ds4_error error;
     float logits[2][N_VOCAB], expected[N_VOCAB];
     evaluate(engine, timeline, left, common, NULL);
@@ -220,14 +195,14 @@ static void a_fork_and_its_origin_go_separate_ways(void **state) {
 static void the_last_tokens_can_be_taken_back_without_a_checkpoint(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS], other[N_TOKENS];
-    make_tokens(7, text, N_TOKENS);
-    make_tokens(8, other, N_TOKENS);
+    make_tokens(7, N_VOCAB, text, N_TOKENS);
+    make_tokens(8, N_VOCAB, other, N_TOKENS);
     const size_t at[] = {5, 16, 120, 128, 137, 260, 280};
     float logits[N_VOCAB], expected[N_VOCAB];
     expected_logits(engine, text, N_TOKENS, expected);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         for (size_t back = 1; back <= DS4_FREE_REWIND_TOKENS && back <= at[i]; back += 5) {
-            ds4_timeline *timeline = new_timeline(engine);
+            ds4_timeline *timeline = new_timeline(engine, CONTEXT);
             ds4_error error;
             if (at[i] > back) evaluate(engine, timeline, text, at[i] - back, NULL);
             evaluate(engine, timeline, other, back, NULL);
@@ -241,8 +216,8 @@ static void the_last_tokens_can_be_taken_back_without_a_checkpoint(void **state)
 static void rewinding_too_far_is_refused_and_changes_nothing(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS];
-    make_tokens(7, text, N_TOKENS);
-    ds4_timeline *timeline = new_timeline(engine);
+    make_tokens(7, N_VOCAB, text, N_TOKENS);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     ds4_error error;
     evaluate(engine, timeline, text, 200, NULL);
     assert_int_equal(ds4_timeline_rewind(timeline, DS4_FREE_REWIND_TOKENS + 1, &error), DS4_ERROR_ARGUMENT);
@@ -263,14 +238,14 @@ static bool stop_after(void *context, size_t done, size_t total) {
 static void a_cancelled_evaluation_leaves_the_timeline_as_it_was(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS], other[N_TOKENS];
-    make_tokens(10, text, N_TOKENS);
-    make_tokens(11, other, N_TOKENS);
+    make_tokens(10, N_VOCAB, text, N_TOKENS);
+    make_tokens(11, N_VOCAB, other, N_TOKENS);
     const size_t length[] = {1, DS4_FREE_REWIND_TOKENS, DS4_FREE_REWIND_TOKENS + 1, 90};
     float expected[N_VOCAB], logits[N_VOCAB];
     expected_logits(engine, text, N_TOKENS, expected);
     for (size_t i = 0; i < sizeof length / sizeof *length; i++)
         for (int calls = 0; calls < 8; calls += 3) {
-            ds4_timeline *timeline = new_timeline(engine);
+            ds4_timeline *timeline = new_timeline(engine, CONTEXT);
             ds4_error error;
             evaluate(engine, timeline, text, 253, NULL);
             ds4_span span = {.timeline = timeline, .tokens = other, .n_tokens = length[i]};
@@ -286,8 +261,8 @@ static void a_cancelled_evaluation_leaves_the_timeline_as_it_was(void **state) {
 static void a_long_evaluation_keeps_the_chunks_that_were_complete(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     static int32_t text[N_TOKENS];
-    make_tokens(12, text, N_TOKENS);
-    ds4_timeline *timeline = new_timeline(engine);
+    make_tokens(12, N_VOCAB, text, N_TOKENS);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     ds4_error error;
     float logits[N_VOCAB], expected[N_VOCAB];
     ds4_span span = {.timeline = timeline, .tokens = text, .n_tokens = N_TOKENS};
@@ -326,7 +301,7 @@ static void without_compressed_rows_layers_are_like_those_without_compression(vo
     patch_f32(&patched, "deepseek4.rope.freq_base", 160000);
     patch_f32(&patched, "deepseek4.rope.scaling.yarn_beta_fast", 3e-3f);
     patch_f32(&patched, "deepseek4.rope.scaling.yarn_beta_slow", 1e-9f);
-    make_tokens(3, tokens, N_TOKENS);
+    make_tokens(3, N_VOCAB, tokens, N_TOKENS);
     float with[3][N_VOCAB], without[3][N_VOCAB], uncompressed[N_VOCAB];
     const size_t length[3] = {3, 4, N_TOKENS}; /* the first compressed row comes with the fourth token */
     for (size_t i = 0; i < 3; i++) {

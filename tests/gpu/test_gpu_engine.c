@@ -6,6 +6,7 @@
 
 #include "support/golden.h"
 #include "support/records.h"
+#include "support/timelines.h"
 #include "support/tiny_model.h"
 
 #include <stdlib.h>
@@ -65,36 +66,11 @@ static int close_pair(void **state) {
     return 0;
 }
 
-static void make_tokens(unsigned seed, int32_t *tokens, size_t n) {
-    uint32_t x = seed * 2654435761u + 1;
-    for (size_t i = 0; i < n; i++) {
-        x = x * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)(x >> 16) % N_VOCAB;
-    }
-}
-
-static ds4_timeline *new_timeline(ds4_engine *engine) {
-    ds4_timeline *timeline = NULL;
-    ds4_error error;
-    assert_ok(ds4_timeline_new(engine, CONTEXT, &timeline, &error), &error);
-    return timeline;
-}
-
-static void evaluate(ds4_engine *engine, ds4_timeline *timeline, const int32_t *tokens, size_t n, float *last_logits) {
-    ds4_error error;
-    ds4_span span = {.timeline = timeline,
-                     .tokens = tokens,
-                     .n_tokens = n,
-                     .wanted = last_logits ? DS4_LOGITS_LAST : DS4_LOGITS_NONE,
-                     .logits = last_logits};
-    assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
-}
-
 /* What the CPU backend says after n tokens. */
 static void assert_logits_after(const struct pair *pair, const char *what, const int32_t *tokens, size_t n,
                                 const float *logits) {
     float expected[N_VOCAB];
-    ds4_timeline *timeline = new_timeline(pair->engine[0]);
+    ds4_timeline *timeline = new_timeline(pair->engine[0], CONTEXT);
     evaluate(pair->engine[0], timeline, tokens, n, expected);
     ds4_timeline_free(timeline);
     check_close(what, logits, expected, N_VOCAB, 3e-4);
@@ -106,12 +82,12 @@ static void two_timelines_in_a_batch_get_the_logits_that_each_gets_alone(void **
     int32_t text[2][150];
     float logits[2][N_VOCAB], alone[N_VOCAB];
     size_t length[2] = {131, 7};
-    ds4_timeline *timeline[2], *lone = new_timeline(engine);
+    ds4_timeline *timeline[2], *lone = new_timeline(engine, CONTEXT);
     ds4_span span[2];
     ds4_error error;
     for (unsigned i = 0; i < 2; i++) {
-        make_tokens(i + 1, text[i], 150);
-        timeline[i] = new_timeline(engine);
+        make_tokens(i + 1, N_VOCAB, text[i], 150);
+        timeline[i] = new_timeline(engine, CONTEXT);
         span[i] = (ds4_span){.timeline = timeline[i],
                              .tokens = text[i],
                              .n_tokens = length[i],
@@ -131,10 +107,10 @@ static void two_timelines_in_a_batch_get_the_logits_that_each_gets_alone(void **
         evaluate(engine, lone, span[1].tokens, 1, alone);
         for (int i = 0; i < 2; i++) assert_logits_after(pair, "decode in a batch", text[i], length[i], logits[i]);
     }
-    ds4_timeline *both[2] = {new_timeline(engine), new_timeline(engine)};
+    ds4_timeline *both[2] = {new_timeline(engine, CONTEXT), new_timeline(engine, CONTEXT)};
     for (int i = 0; i < 2; i++) evaluate(engine, both[i], text[i], 5, NULL);
     ds4_timeline_free(lone);
-    lone = new_timeline(engine);
+    lone = new_timeline(engine, CONTEXT);
     evaluate(engine, lone, text[1], 5, NULL);
     for (int i = 0; i < 2; i++) span[i] = (ds4_span){both[i], &text[i][5], 1, DS4_LOGITS_LAST, logits[i]};
     assert_ok(ds4_engine_evaluate(engine, span, 2, NULL, NULL, &error), &error);
@@ -153,9 +129,9 @@ static void rewind_restore_and_fork_lead_back(void **state) {
     int32_t text[180], other[60];
     float logits[N_VOCAB];
     ds4_error error;
-    make_tokens(3, text, 180);
-    make_tokens(4, other, 60);
-    ds4_timeline *timeline = new_timeline(engine), *fork = NULL;
+    make_tokens(3, N_VOCAB, text, 180);
+    make_tokens(4, N_VOCAB, other, 60);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT), *fork = NULL;
     ds4_checkpoint *checkpoint = NULL;
     evaluate(engine, timeline, text, 129, NULL);
     assert_ok(ds4_timeline_checkpoint(timeline, &checkpoint, &error), &error);
@@ -187,9 +163,9 @@ static void a_cancelled_evaluation_leaves_the_timeline_as_it_was(void **state) {
     int32_t text[160], other[64];
     float logits[N_VOCAB];
     ds4_error error;
-    make_tokens(5, text, 160);
-    make_tokens(6, other, 64);
-    ds4_timeline *timeline = new_timeline(engine);
+    make_tokens(5, N_VOCAB, text, 160);
+    make_tokens(6, N_VOCAB, other, 64);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT);
     evaluate(engine, timeline, text, 133, NULL);
     static const size_t length[] = {1, 16, 17, 64};
     for (size_t i = 0; i < 4; i++) {
@@ -208,8 +184,8 @@ static void all_logits_of_a_span_are_those_of_its_prefixes(void **state) {
     float *all = malloc(70 * N_VOCAB * sizeof *all);
     ds4_error error;
     assert_non_null(all);
-    make_tokens(7, text, 70);
-    ds4_timeline *timeline = new_timeline(pair->engine[1]);
+    make_tokens(7, N_VOCAB, text, 70);
+    ds4_timeline *timeline = new_timeline(pair->engine[1], CONTEXT);
     ds4_span span = {.timeline = timeline, .tokens = text, .n_tokens = 70, .wanted = DS4_LOGITS_ALL, .logits = all};
     assert_ok(ds4_engine_evaluate(pair->engine[1], &span, 1, NULL, NULL, &error), &error);
     for (size_t n = 1; n <= 70; n += 23) assert_logits_after(pair, "one of many", text, n, all + (n - 1) * N_VOCAB);

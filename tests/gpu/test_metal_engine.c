@@ -9,6 +9,7 @@
 #include "executor/sim.h"
 #include "metalsim.h"
 #include "support/records.h"
+#include "support/timelines.h"
 #include "support/tiny_model.h"
 
 #include <stdlib.h>
@@ -20,20 +21,6 @@ enum { N_VOCAB = 512, CONTEXT = 256, CHUNK = 40 };
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "detect_leaks=0";
-}
-
-static void make_tokens(unsigned seed, int32_t *tokens, size_t n) {
-    uint32_t x = seed * 2654435761u + 1;
-    for (size_t i = 0; i < n; i++) {
-        x = x * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)(x >> 16) % N_VOCAB;
-    }
-}
-
-static void evaluate(ds4_engine *engine, ds4_timeline *timeline, const int32_t *tokens, size_t n, float *logits) {
-    ds4_error error;
-    ds4_span span = {timeline, tokens, n, logits ? DS4_LOGITS_LAST : DS4_LOGITS_NONE, logits};
-    assert_ok(ds4_engine_evaluate(engine, &span, 1, NULL, NULL, &error), &error);
 }
 
 static bool stop_at_second(void *context, size_t done, size_t total) {
@@ -72,7 +59,7 @@ static void check_conversation(const char *name) {
     ds4_model *model = NULL;
     int32_t text[100];
     static float expected[5][N_VOCAB], actual[5][N_VOCAB];
-    make_tokens(1, text, 100);
+    make_tokens(1, N_VOCAB, text, 100);
     assert_ok(ds4_model_open(tiny_model_path(name), DS4_MODEL_FULL, &model, &error), &error);
     ds4_engine_options options = {.chunk_tokens = CHUNK, .no_qat = true};
     ds4_engine *engine = NULL;
