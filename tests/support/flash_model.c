@@ -3,7 +3,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "gguf/gguf.h"
+#include "support/model_output.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -103,31 +103,6 @@ static void fill_blocks(uint64_t *state, const tiny_tensor *tensor, const block_
 }
 
 /* ---- metadata ---- */
-
-/* After the first failure the rest does nothing. */
-typedef struct model_output {
-    gguf_writer *writer;
-    ds4_status status;
-    ds4_error *error;
-} model_output;
-
-#define KEY(name) "deepseek4." name
-
-static void put_u32(model_output *to, const char *key, uint32_t value) {
-    if (to->status == DS4_OK) to->status = gguf_writer_add_u32(to->writer, key, value, to->error);
-}
-
-static void put_f32(model_output *to, const char *key, float value) {
-    if (to->status == DS4_OK) to->status = gguf_writer_add_f32(to->writer, key, value, to->error);
-}
-
-static void put_string(model_output *to, const char *key, const char *value) {
-    if (to->status == DS4_OK) to->status = gguf_writer_add_string(to->writer, key, value, to->error);
-}
-
-static void put_array(model_output *to, const char *key, gguf_type type, const void *values, size_t n) {
-    if (to->status == DS4_OK) to->status = gguf_writer_add_array(to->writer, key, type, values, n, to->error);
-}
 
 static void put_shape(model_output *to, const hyperparameters *h) {
     int32_t ratio[64];
