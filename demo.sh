@@ -3,7 +3,7 @@
 # as chat programs send it; build/answers prints what comes back as JSON.
 set -eu
 build=$1
-unset DS4_MODEL
+export DS4_MODEL=nano # also where a larger one is downloaded
 ask() {
     echo "\$ ds4 -p \"$1\""
     "$build/ds4" --seed 1 --temp 0 -p "$1"

@@ -1,6 +1,5 @@
 /*
- * How fast the kernels are on an NVIDIA GPU, at the published model's shape (make CUDA=1; see
- * tests/support/flash_model.h).
+ * How fast the kernels are on an NVIDIA GPU, with a model of ds4 synth (make CUDA=1).
  *
  *   gpu_matvec 2|4 [POSITION]      2 or 4 bit model; the token's position, 4096 if it is not given
  *
@@ -11,7 +10,8 @@
  */
 #include "backend/gpu/cuda.h"
 #include "backend/gpu/gpu.h"
-#include "support/flash_model.h"
+#include "model/synth.h"
+#include "support/flash_timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,8 +366,9 @@ int main(int n_arguments, char **arguments) {
     ds4_model *model;
     ds4_engine *engine;
     ds4_timeline *timeline;
-    snprintf(path, sizeof path, "%s/flash-q%c.gguf", folder ? folder : "/tmp", two_bits ? '2' : '4');
-    if (access(path, R_OK) != 0) must(flash_model_write(two_bits ? TINY_Q2 : TINY_Q4, path, &error), path, &error);
+    const synth_options synth = {.recipe = layout_recipe_find(two_bits ? "q2" : "q4")};
+    snprintf(path, sizeof path, "%s/synth-%s.gguf", folder ? folder : "/tmp", synth.recipe->name);
+    if (access(path, R_OK) != 0) must(synth_write(&synth, path, NULL, NULL, &error), path, &error);
     must(ds4_model_open(path, DS4_MODEL_FULL, &model, &error), path, &error);
     ds4_engine_options options = {.chunk_tokens = N_TOKENS};
     must(engine_new_on(model, &options, spy_new, &engine, &error), "engine", &error);

@@ -61,6 +61,8 @@ static uint64_t walk_tensors(const gguf_file *file) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
     static volatile uint64_t used; /* so that no read is optimised away */
     gguf_file *strict = NULL, *lenient = NULL;
+    gguf_file *start = NULL;
+    bool too_short;
     problem_list problems = {0};
     ds4_status strict_status = gguf_open_memory("fuzz.gguf", bytes, n_bytes, NULL, &strict, NULL);
     ds4_status lenient_status = gguf_open_memory("fuzz.gguf", bytes, n_bytes, &problems, &lenient, NULL);
@@ -69,7 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
     if (lenient) used = walk_metadata(lenient) + walk_tensors(lenient);
     if (lenient && gguf_find(lenient, "general.alignment")) used++;
     if (lenient && gguf_find_tensor(lenient, "output.weight")) used++;
+    /* as the beginning of a larger file: more bytes may help, and what is behind these reads as zeros */
+    if (gguf_open_start("fuzz.gguf", bytes, n_bytes, n_bytes + (1 << 20), &start, &too_short, NULL) == DS4_OK)
+        used = walk_metadata(start) + walk_tensors(start);
     problem_list_deinit(&problems);
+    gguf_close(start);
     gguf_close(strict);
     gguf_close(lenient);
     return 0;

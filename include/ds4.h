@@ -175,6 +175,7 @@ typedef struct ds4_checkpoint ds4_checkpoint;
 typedef struct ds4_engine_options {
     const char *backend; /* "cpu", "metal" (on macOS), "sim": the GPU kernels in a simulator, for tests; default "cpu" */
     int n_threads;       /* CPU threads; default: one per processor */
+    bool exact;          /* CPU: multiply decoded weights with float32 activations instead of int8 ones; slow */
     int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512, at most 16384 */
     bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
     bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */

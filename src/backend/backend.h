@@ -151,11 +151,20 @@ typedef struct backend {
     rope_frequencies rope;
     row_formats format;
     int max_tokens;          /* of one batch */
+    const char *detail;      /* what it computes with, for reports: "avx2"; may be NULL */
     bool no_compressed_rows; /* test only: `attend` sees none; set by the engine */
 } backend;
 
-/* n_threads and max_tokens are positive. */
-ds4_status cpu_backend_new(const hyperparameters *hparams, const row_formats *format, int n_threads, int max_tokens,
-                           backend **out, ds4_error *error);
+typedef struct cpu_options {
+    int n_threads;       /* positive */
+    bool exact;          /* float32 activations for all weights */
+    const char *kernels; /* name of an instruction set; NULL: the best there is */
+} cpu_options;
+
+/* max_tokens is positive. */
+ds4_status cpu_backend_new(const hyperparameters *hparams, const row_formats *format, const cpu_options *options,
+                           int max_tokens, backend **out, ds4_error *error);
+/* Bytes that such a backend allocates, when it is not exact. */
+size_t cpu_backend_n_bytes(const hyperparameters *hparams, const row_formats *format, int n_threads, int max_tokens);
 
 #endif

@@ -33,71 +33,89 @@ row_format row_format_index(int index_dim, bool round, bool compact) {
     return format;
 }
 
-static float largest_magnitude(const float *x, int n) {
-    float largest = 0;
-    for (int i = 0; i < n; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+/* Codes are worked out on the bits of floats, which are ordered as magnitudes are: compilers make vectors of that. */
+static inline uint32_t magnitude_bits(float x) {
+    return float_to_bits(x) & 0x7fffffff;
+}
+
+static inline uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* a or b, both of which are computed */
+static inline uint32_t choose(bool first, uint32_t a, uint32_t b) {
+    uint32_t mask = 0u - (uint32_t)first;
+    return (a & mask) | (b & ~mask);
+}
+
+/* What is not a number does not count. */
+static inline uint32_t largest_magnitude(const float *x, int n) {
+    uint32_t largest = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t magnitude = magnitude_bits(x[i]);
+        magnitude = choose(magnitude <= 0x7f800000, magnitude, 0);
+        largest = magnitude > largest ? magnitude : largest;
+    }
     return largest;
 }
 
 /* Scale byte: the smallest power of two s with largest / s <= top, where top = (1 + top_fraction / 2^23) *
  * 2^top_exponent. Worked out on the bits: a logarithm in float can be off by one near a power of two. */
-static uint8_t scale_byte(float largest, int top_exponent, uint32_t top_fraction) {
-    uint32_t bits = float_to_bits(largest);
+static inline uint8_t scale_byte(uint32_t largest, float least, int top_exponent, uint32_t top_fraction) {
+    uint32_t bits = largest > float_to_bits(least) ? largest : float_to_bits(least);
     int exponent = (int)(bits >> 23 & 0xff) - top_exponent + ((bits & 0x7fffff) > top_fraction);
     return (uint8_t)exponent;
 }
 
-static float scale_of(uint8_t byte) {
+static inline float scale_of(uint8_t byte) {
     return float_from_bits((uint32_t)byte << 23);
 }
-static float inverse_scale_of(uint8_t byte) {
+static inline float inverse_scale_of(uint8_t byte) {
     return float_from_bits((uint32_t)(254 - byte) << 23);
 }
 
-static uint8_t fp8_scale(const float *x) {
-    return scale_byte(fmaxf(largest_magnitude(x, FP8_BLOCK), 1e-4f), 8, 0x600000); /* 448 = 1.75 * 2^8 */
+static inline uint8_t fp8_scale(const float *x) {
+    return scale_byte(largest_magnitude(x, FP8_BLOCK), 1e-4f, 8, 0x600000); /* 448 = 1.75 * 2^8 */
 }
 
-static uint8_t fp4_scale(const float *x) {
-    return scale_byte(fmaxf(largest_magnitude(x, FP4_BLOCK), 0x1.8p-124f), 2, 0x400000); /* 6 = 1.5 * 2^2 */
+static inline uint8_t fp4_scale(uint32_t largest) {
+    return scale_byte(largest, 0x1.8p-124f, 2, 0x400000); /* 6 = 1.5 * 2^2 */
 }
 
 /* E4M3: sign, 4 exponent bits (bias 7), 3 fraction bits; nearest, ties to even; |x| at most 448. */
-static uint8_t fp8_encode(float x) {
-    uint32_t bits = float_to_bits(x), sign = bits >> 24 & 0x80;
-    float magnitude = fminf(fabsf(x), 448.0f);
-    uint32_t code;
-    if (magnitude < 0x1p-6f) {
-        code = (uint32_t)rintf(magnitude * 512.0f);
-    } else {
-        bits = float_to_bits(magnitude);
-        code = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120u << 3);
-    }
-    return (uint8_t)(sign | code);
+static inline uint8_t fp8_encode(float x) {
+    uint32_t sign = float_to_bits(x) >> 24 & 0x80, bits = smaller(magnitude_bits(x), 0x43e00000);
+    /* Subnormal codes: adding 2^14 makes the float unit round at their last place, 2^-9. */
+    uint32_t small = float_to_bits(float_from_bits(bits) + 0x1p14f) - 0x46800000;
+    uint32_t normal = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120u << 3);
+    return (uint8_t)(sign | choose(bits < 0x3c800000, small, normal));
 }
 
-static float fp8_decode(uint8_t code) {
+static inline float fp8_decode(uint8_t code) {
     /* The code's exponent and fraction in a float's place are 2^120 too small; this covers subnormals. */
     float magnitude = float_from_bits((uint32_t)(code & 0x7f) << 20) * 0x1p120f;
     return float_from_bits(float_to_bits(magnitude) | (uint32_t)(code & 0x80) << 24);
 }
 
 /* E2M1: sign, 2 exponent bits (bias 1), 1 fraction bit; nearest, ties to even; |x| at most 6. */
-static uint8_t fp4_encode(float x) {
-    uint32_t bits = float_to_bits(x), sign = bits >> 28 & 8;
-    float magnitude = fminf(fabsf(x), 6.0f);
-    uint32_t code;
-    if (magnitude < 1.0f) {
-        code = (uint32_t)rintf(magnitude * 2.0f);
-    } else {
-        bits = float_to_bits(magnitude);
-        code = ((bits + 0x1fffff + (bits >> 22 & 1)) >> 22) - (126u << 1);
-    }
-    return (uint8_t)(sign | code);
+static inline uint8_t fp4_encode(float x) {
+    uint32_t sign = float_to_bits(x) >> 28 & 8, bits = smaller(magnitude_bits(x), 0x40c00000);
+    uint32_t small = float_to_bits(float_from_bits(bits) + 0x1p22f) - 0x4a800000; /* last place 2^-1 */
+    uint32_t normal = ((bits + 0x1fffff + (bits >> 22 & 1)) >> 22) - (126u << 1);
+    return (uint8_t)(sign | choose(bits < 0x3f800000, small, normal));
+}
+
+/* The value that fp4_encode's code has: below 2 a multiple of 1/2, below 4 of 1, then of 2. */
+static inline float fp4_nearest(float x) {
+    uint32_t sign = float_to_bits(x) & 0x80000000, bits = smaller(magnitude_bits(x), 0x40c00000);
+    uint32_t exponent = (bits < 0x3f800000 ? 0x3f800000 : bits) & 0xff800000;
+    float shift = float_from_bits(exponent + (22u << 23)); /* floats of its size have that last place */
+    return float_from_bits(float_to_bits(float_from_bits(bits) + shift - shift) | sign);
 }
 
 static const float fp4_value[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
 
+SIMD_CLONES
 static void encode_attention(const row_format *format, const float *x, uint8_t *row) {
     int n_rounded = format->n_channels - format->n_rotary;
     uint8_t *scale = row + n_rounded, *tail = scale + n_rounded / FP8_BLOCK;
@@ -138,12 +156,13 @@ static void decode_attention(const row_format *format, const uint8_t *row, float
     }
 }
 
+SIMD_CLONES
 static void encode_index(const row_format *format, const float *x, uint8_t *row) {
     uint8_t *scale = row + format->n_channels / 2;
     for (int block = 0; block < format->n_channels / FP4_BLOCK; block++) {
         const float *in = x + block * FP4_BLOCK;
         uint8_t *code = row + block * FP4_BLOCK / 2;
-        scale[block] = fp4_scale(in);
+        scale[block] = fp4_scale(largest_magnitude(in, FP4_BLOCK));
         float inverse = inverse_scale_of(scale[block]);
         for (int i = 0; i < FP4_BLOCK / 2; i++)
             code[i] = (uint8_t)(fp4_encode(in[2 * i] * inverse) | fp4_encode(in[2 * i + 1] * inverse) << 4);
@@ -167,12 +186,21 @@ static void fp8_round(float *x, int n) {
     }
 }
 
-void fp4_round(float *x, int n) {
+SIMD_CLONES
+static void round_to_fp4(float *x, int n) {
     for (int block = 0; block < n; block += FP4_BLOCK) {
-        uint8_t scale = fp4_scale(x + block);
-        for (int i = block; i < block + FP4_BLOCK; i++)
-            x[i] = fp4_value[fp4_encode(x[i] * inverse_scale_of(scale))] * scale_of(scale);
+        uint8_t byte = fp4_scale(largest_magnitude(x + block, FP4_BLOCK));
+        float scale = scale_of(byte), inverse = inverse_scale_of(byte);
+        for (int i = block; i < block + FP4_BLOCK; i++) x[i] = fp4_nearest(x[i] * inverse) * scale;
     }
+}
+
+void fp4_round(float *x, int n) {
+    round_to_fp4(x, n);
+}
+
+uint8_t fp4_scale_byte(uint32_t largest) {
+    return fp4_scale(largest);
 }
 
 void row_encode(const row_format *format, const float *x, uint8_t *row) {

@@ -41,6 +41,9 @@ void row_decode(const row_format *format, const uint8_t *row, float *x);
 
 /* Rounds x[n] (a multiple of 32) to FP4 values in place: what indexer queries get. */
 void fp4_round(float *x, int n);
+/* The scale byte of 32 values, from the bits of the largest magnitude. Values that are rounded already are exact codes
+ * with it, if not always those of the first rounding. */
+uint8_t fp4_scale_byte(uint32_t largest);
 /* x <- H x / sqrt(n), H the Sylvester-ordered Hadamard matrix; n a power of two. */
 void hadamard_transform(float *x, int n);
 

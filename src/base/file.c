@@ -41,6 +41,25 @@ ds4_status file_map_open(const char *path, file_map *map, ds4_error *error) {
     return status;
 }
 
+ds4_status file_map_zeros(const char *name, const void *start, size_t n_start, size_t n_bytes, file_map *map,
+                          ds4_error *error) {
+    uint8_t *memory = mmap(NULL, n_bytes, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return error_set(error, DS4_ERROR_MEMORY, "%s: cannot reserve %zu bytes of addresses: %s", name, n_bytes,
+                         strerror(errno));
+    bool copied = mprotect(memory, n_start, PROT_READ | PROT_WRITE) == 0;
+    if (copied) {
+        memcpy(memory, start, n_start);
+        copied = mprotect(memory, n_start, PROT_READ) == 0;
+    }
+    if (!copied) {
+        munmap(memory, n_bytes);
+        return error_memory(error, name, n_start);
+    }
+    *map = (file_map){.data = memory, .n_bytes = n_bytes};
+    return DS4_OK;
+}
+
 void file_map_close(file_map *map) {
     if (map->data) munmap((void *)(uintptr_t)map->data, map->n_bytes);
     *map = (file_map){0};

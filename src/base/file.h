@@ -13,6 +13,10 @@ typedef struct file_map {
 } file_map;
 
 ds4_status file_map_open(const char *path, file_map *map, ds4_error *error);
+/* Bytes that are not there: a map of n_bytes that begins with a copy of start[n_start] and goes on with zeros, which
+ * take addresses but no memory. It cannot be written. name is for messages. */
+ds4_status file_map_zeros(const char *name, const void *start, size_t n_start, size_t n_bytes, file_map *map,
+                          ds4_error *error);
 void file_map_close(file_map *map);
 
 /* Reads a stream to its end; DS4_ERROR_FORMAT if it has more than max_bytes. name is for messages. */

@@ -17,11 +17,11 @@ bool buffer_append_string(ds4_buffer *buffer, const char *string);
 /* Forgets the content, keeps the memory. */
 void buffer_clear(ds4_buffer *buffer);
 
-static inline bool size_add(size_t a, size_t b, size_t *sum) {
-    return !__builtin_add_overflow(a, b, sum);
+static inline bool size_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
 }
-static inline bool size_multiply(size_t a, size_t b, size_t *product) {
-    return !__builtin_mul_overflow(a, b, product);
+static inline bool size_multiply(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
 }
 
 #endif

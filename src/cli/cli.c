@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/nano.h"
 #include "cli/terminal.h"
+#include "model/published.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -52,6 +53,15 @@ void stdout_write(const void *bytes, size_t n_bytes) {
     if (n_bytes && !stdout_errno) stdout_check(fwrite(bytes, 1, n_bytes, stdout) == n_bytes);
 }
 
+void stdout_print(const char *format, ...) {
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (n > 0) stdout_write(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
 void stdout_flush(void) {
     if (!stdout_errno) stdout_check(fflush(stdout) == 0);
 }
@@ -83,6 +93,19 @@ void stdout_write_ids(const ds4_tokens *tokens) {
 
 /* ---- the model ----------------------------------------------------------------------------------- */
 
+/* When neither -m nor DS4_MODEL names a model: the path of a downloaded one, which the caller frees, or NULL for the
+ * built-in one. */
+static ds4_status choose_model(char **path, ds4_error *error) {
+    const published_file *file;
+    ds4_status status = published_choose(&file, path, error);
+    if (status != DS4_OK || !is_terminal(stderr)) return status;
+    if (file)
+        cli_note("no model given: using the downloaded %s (-m FILE or DS4_MODEL chooses another)", file->name);
+    else
+        cli_note("no model given: using the built-in " NANO_NAME " (-m FILE or DS4_MODEL chooses another)");
+    return DS4_OK;
+}
+
 int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_engine_options *engine_options,
                    cli_model *model) {
     ds4_error error;
@@ -91,15 +114,18 @@ int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_
     /* most likely a variable of a script that is not set */
     if (name && !*name) return cli_usage("-m: the name of the model is empty");
     if (!name && from_environment && *from_environment) name = from_environment;
-    if (!name && is_terminal(stderr))
-        cli_note("no model given: using the built-in " NANO_NAME " (-m FILE or DS4_MODEL chooses another)");
 
-    if (nano_or_file_open(name, parts, &model->model, &error) != DS4_OK) return cli_fail(&error);
+    char *downloaded = NULL;
+    if (!name && choose_model(&downloaded, &error) != DS4_OK) return cli_fail(&error);
+    ds4_status status = nano_or_file_open(name ? name : downloaded, parts, &model->model, &error);
+    free(downloaded);
+    if (status != DS4_OK) return cli_fail(&error);
     if (parts == DS4_MODEL_TEXT) return EXIT_OK;
 
     ds4_engine_options chosen = engine_options ? *engine_options : (ds4_engine_options){0};
     chosen.backend = options->backend;
     chosen.n_threads = (int)options->threads;
+    chosen.exact = options->exact;
     if (ds4_engine_new(model->model, &chosen, &model->engine, &error) != DS4_OK) {
         cli_model_close(model);
         return cli_fail(&error);

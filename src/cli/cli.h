@@ -7,7 +7,7 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 extern const cli_command command_chat, command_inspect, command_tokenize, command_render, command_logits, command_score,
-    command_bench;
+    command_bench, command_synth, command_plan, command_pull;
 
 /* ---- messages: one line on standard error, "ds4: ..." ---- */
 
@@ -26,6 +26,8 @@ void cli_note(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Writes to standard output. A failure is remembered for stdout_finish, which a command's status goes
  * through: it flushes and turns a lost write into a failure. */
 void stdout_write(const void *bytes, size_t n_bytes);
+/* A line of at most 511 bytes, or a part of one; text from outside goes through stdout_write. */
+void stdout_print(const char *format, ...) PRINTF_LIKE(1, 2);
 void stdout_flush(void);
 bool stdout_failed(void);
 int stdout_finish(int exit_status);
@@ -40,7 +42,7 @@ typedef struct cli_model {
     ds4_engine *engine; /* NULL if the model was opened for text only */
 } cli_model;
 
-/* Opens the model of -m or $DS4_MODEL, or else the built-in one, and for DS4_MODEL_FULL the engine. Says what is
+/* Opens the model of -m or $DS4_MODEL, or else a downloaded or the built-in one, and for DS4_MODEL_FULL the engine. Says what is
  * wrong and returns the exit status, EXIT_OK if all is well. model must be zero. engine_options may be NULL;
  * backend and threads come from options in any case. */
 int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_engine_options *engine_options,

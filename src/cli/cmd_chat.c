@@ -206,6 +206,7 @@ static const cli_option options[] = {
      .max = 0x1p63,
      .help = "makes the draws repeatable (default: another one each time)"},
     OPTION_BACKEND,
+    OPTION_EXACT,
     OPTION_THREADS,
     OPTION_END,
 };

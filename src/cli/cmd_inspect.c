@@ -2,9 +2,18 @@
 #include "cli/cli.h"
 #include "cli/nano.h"
 #include "model/model.h"
+#include "model/published.h"
+
+#include <stdlib.h>
 
 static ds4_status inspect(const char *name, ds4_buffer *report, size_t *n_problems, ds4_error *error) {
-    if (!nano_is_meant(name)) return model_inspect(name, report, n_problems, error);
+    if (!nano_is_meant(name)) {
+        char *path = NULL;
+        ds4_status status = published_resolve(name, &path, error);
+        if (status == DS4_OK) status = model_inspect(path, report, n_problems, error);
+        free(path);
+        return status;
+    }
     size_t n_bytes;
     const void *data = nano_data(&n_bytes);
     return model_inspect_memory(data, n_bytes, NANO_NAME, report, n_problems, error);
@@ -39,7 +48,7 @@ const cli_command command_inspect = {
     .summary = "print metadata, tensors and sizes of a model file, and what is wrong with it",
     .operand = "MODEL",
     .options = options,
-    .notes = "MODEL is a file, or nano: the built-in one. Exit status 1 if anything is wrong; the report then\n"
-             "ends with the problems.\n",
+    .notes = "MODEL is a file, the name of a downloaded one (see ds4 pull), or nano: the built-in one.\n"
+             "Exit status 1 if anything is wrong; the report then ends with the problems.\n",
     .run = run,
 };

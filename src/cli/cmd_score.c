@@ -117,7 +117,7 @@ static int run(const cli_options *options) {
 
 static const cli_option options[] = {
     OPTION_MODEL,   OPTION_CONTEXT("tokens in one window (default: 4096, at most the model's context)"),
-    OPTION_SPECIAL, OPTION_BACKEND,
+    OPTION_SPECIAL, OPTION_BACKEND, OPTION_EXACT,
     OPTION_THREADS, OPTION_END,
 };
 

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &command_inspect, &command_tokenize, &command_render, &command_logits, &command_score, &command_bench,
+    &command_inspect, &command_tokenize, &command_render, &command_logits, &command_score,
+    &command_bench,   &command_synth,    &command_pull,   &command_plan,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,5 +1,8 @@
 #include "cli/nano.h"
+#include "base/error.h"
+#include "model/published.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,8 +40,21 @@ bool nano_is_meant(const char *name) {
     return !name || (strcmp(name, "nano") == 0 && (stat(name, &status) != 0 || S_ISDIR(status.st_mode)));
 }
 
+static ds4_status open_file(const char *name, ds4_model_parts parts, ds4_model **model, ds4_error *error) {
+    const published_file *published = published_find(name);
+    char *path = NULL;
+    ds4_status status = published_resolve(name, &path, error);
+    if (status != DS4_OK) return status;
+    if (published && !published->is_model && strcmp(path, name) != 0)
+        status = error_set(error, DS4_ERROR_ARGUMENT, "%s: belongs to a model and is none itself", name);
+    else
+        status = ds4_model_open(path, parts, model, error);
+    free(path);
+    return status;
+}
+
 ds4_status nano_or_file_open(const char *name, ds4_model_parts parts, ds4_model **model, ds4_error *error) {
-    if (!nano_is_meant(name)) return ds4_model_open(name, parts, model, error);
+    if (!nano_is_meant(name)) return open_file(name, parts, model, error);
     size_t n_bytes;
     const void *data = nano_data(&n_bytes);
     return ds4_model_open_memory(data, n_bytes, NANO_NAME, parts, model, error);

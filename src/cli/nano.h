@@ -13,7 +13,8 @@ const void *nano_data(size_t *n_bytes);
  * there is a file of that name. */
 bool nano_is_meant(const char *name);
 
-/* Opens the model called name: the built-in one if it is meant, otherwise the file. */
+/* Opens the model called name: the built-in one if it is meant, otherwise the file, or the downloaded one of that name
+ * (see published_resolve). */
 ds4_status nano_or_file_open(const char *name, ds4_model_parts parts, ds4_model **model, ds4_error *error);
 
 #endif

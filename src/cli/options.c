@@ -138,6 +138,8 @@ ds4_status options_parse(const cli_command *command, int argc, char **argv, int 
     ds4_sampling sampling = DS4_SAMPLING_DEFAULT;
     *options = (cli_options){
         .backend = "cpu",
+        .sessions = 1,
+        .machine = "auto",
         .system = "You are a helpful assistant",
         .think = THINK_HIGH,
         .seed = -1,
@@ -155,14 +157,18 @@ ds4_status options_parse(const cli_command *command, int argc, char **argv, int 
             ds4_status status = parse_option(command, argc, argv, &at, options, error);
             if (status != DS4_OK) return status;
             if (options->help || options->version) return DS4_OK;
-        } else if (!command->operand || options->operand) {
-            return error_set(error, DS4_ERROR_ARGUMENT, "unexpected argument '%s'", word);
-        } else {
+        } else if (command->operand && !options->operand) {
             options->operand = word;
+        } else if (command->second_operand && !options->second_operand) {
+            options->second_operand = word;
+        } else {
+            return error_set(error, DS4_ERROR_ARGUMENT, "unexpected argument '%s'", word);
         }
     }
-    if (command->operand && !options->operand)
+    if (command->operand && !command->operand_is_optional && !options->operand)
         return error_set(error, DS4_ERROR_ARGUMENT, "%s is missing", command->operand);
+    if (command->second_operand && !options->second_operand)
+        return error_set(error, DS4_ERROR_ARGUMENT, "%s is missing", command->second_operand);
     return DS4_OK;
 }
 

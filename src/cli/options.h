@@ -11,17 +11,22 @@
 #include <stdio.h>
 
 typedef enum think_effort { THINK_OFF, THINK_HIGH, THINK_MAX } think_effort;
+typedef enum plan_processor { PROCESSOR_AUTO, PROCESSOR_CPU, PROCESSOR_GPU } plan_processor;
 typedef enum logit_positions { POSITIONS_ALL, POSITIONS_LAST } logit_positions;
 
 /* Strings point into argv. What a command does not take keeps its default. */
 typedef struct cli_options {
     bool help, version;
     const char *operand; /* the word that is not an option: MODEL or FILE */
+    const char *second_operand;
 
     const char *model;
     const char *backend;
     int64_t threads;
     int64_t context; /* 0: the command's default */
+    int64_t sessions;
+    const char *machine;
+    int processor; /* plan_processor */
 
     const char *prompt; /* NULL: none given */
     const char *system;
@@ -39,6 +44,13 @@ typedef struct cli_options {
     bool exact, no_qat, float_rows, no_compressed;
     const char *count, *contexts; /* NULL: none given */
     bool json;
+    const char *synth, *plot_path; /* NULL: none given */
+    int64_t repeat;                /* 0: the command's default */
+    double bandwidth;              /* GB/s; 0: measured */
+    bool csv;
+    const char *to, *from; /* NULL: none given */
+    bool verify;
+    int64_t experts; /* of each layer; 0: all, shared by the layers */
 } cli_options;
 
 typedef enum option_kind {
@@ -64,7 +76,9 @@ typedef struct cli_command {
     const char *name;     /* NULL: what ds4 does without a command */
     const char *synopsis; /* what follows the name in the usage line */
     const char *summary;
-    const char *operand; /* NULL: takes none; otherwise it must be there */
+    const char *operand;        /* NULL: takes none; otherwise it must be there */
+    const char *second_operand; /* likewise */
+    bool operand_is_optional;
     const cli_option *options;
     const char *notes;                      /* NULL, or lines below the options in the help */
     int (*run)(const cli_options *options); /* returns the exit status */
@@ -81,7 +95,7 @@ extern const char *const think_names[]; /* by think_effort */
 #define OPTION_MODEL \
     {.kind = OPTION_STRING, .letter = 'm', .name = "model", .argument = "FILE", \
      .offset = offsetof(cli_options, model), \
-     .help = "model file (GGUF), or nano, the built-in one (default: $DS4_MODEL, else nano)"}
+     .help = "GGUF file, name of a downloaded one, or nano (default: $DS4_MODEL, a downloaded one, nano)"}
 #define OPTION_BACKEND \
     {.kind = OPTION_STRING, .name = "backend", .argument = "NAME", .offset = offsetof(cli_options, backend), \
      .help = "what computes: " OPTION_BACKENDS " (sim: a simulated GPU, for tests)"}
@@ -95,6 +109,9 @@ extern const char *const think_names[]; /* by think_effort */
 #define OPTION_SPECIAL \
     {.kind = OPTION_FLAG, .name = "special", .offset = offsetof(cli_options, special), \
      .help = "strings of control tokens in the text become those tokens"}
+#define OPTION_EXACT \
+    {.kind = OPTION_FLAG, .name = "exact", .offset = offsetof(cli_options, exact), \
+     .help = "CPU: float activations for all weights instead of 8-bit ones; slow (a GPU computes that way)"}
 #define OPTION_NO_QAT \
     {.kind = OPTION_FLAG, .name = "no-qat", .offset = offsetof(cli_options, no_qat), \
      .help = "for tests: do not round rows and indexer queries to FP8/FP4"}

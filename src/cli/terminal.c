@@ -22,6 +22,10 @@ bool has_colours(FILE *stream) {
     return is_terminal(stream) && understands_escapes() && !(no_colour && *no_colour);
 }
 
+bool can_redraw(FILE *stream) {
+    return is_terminal(stream) && understands_escapes();
+}
+
 /* ---- progress ------------------------------------------------------------------------------------ */
 
 #define BAR_DELAY 0.3    /* seconds; what is faster needs no bar */
@@ -46,8 +50,7 @@ static void bar_draw(const progress_bar *bar, size_t done, size_t total) {
 bool progress_bar_step(void *context, size_t done_tokens, size_t total_tokens) {
     progress_bar *bar = context;
     double now = time_seconds();
-    if (now - bar->started > BAR_DELAY && now - bar->drawn > BAR_INTERVAL && is_terminal(stderr) &&
-        understands_escapes()) {
+    if (now - bar->started > BAR_DELAY && now - bar->drawn > BAR_INTERVAL && can_redraw(stderr)) {
         bar_draw(bar, bar->done_before + done_tokens, bar->total_tokens ? bar->total_tokens : total_tokens);
         bar->drawn = now;
     }

@@ -9,6 +9,8 @@
 /* Whether the stream is a terminal, and one on which colours are wanted (NO_COLOR, TERM). */
 bool is_terminal(FILE *stream);
 bool has_colours(FILE *stream);
+/* Whether a line can be drawn again and again in place. */
+bool can_redraw(FILE *stream);
 
 /* A bar on standard error, only if that is a terminal and only after a moment. */
 typedef struct progress_bar {

@@ -8,6 +8,8 @@
 typedef struct counter counter;
 
 ds4_status counter_new(const layout_recipe *recipe, int max_tokens, counter **out, ds4_error *error);
+/* The same for a model that is open and outlives the counter; of its file only the directory is looked at. */
+ds4_status counter_new_on(const ds4_model *model, int max_tokens, counter **out, ds4_error *error);
 void counter_free(counter *c);
 
 /* One batch of n_tokens tokens of a conversation that has `position` tokens already; the last one gets logits. The

@@ -9,17 +9,17 @@
 #include <string.h>
 
 /* A chunk's tokens times the experts of each (at most 2^16) are counted in an int. */
-enum { DEFAULT_CHUNK_TOKENS = 512, MAX_CHUNK_TOKENS = 1 << 14, MAX_THREADS = 1024 };
+enum { MAX_CHUNK_TOKENS = 1 << 14, MAX_THREADS = 1024 };
 
-static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
-    const hyperparameters *h = engine->backend->hparams;
-    activations *a = &engine->act;
-    size_t tokens = (size_t)engine->chunk_tokens, lanes = 2;
-    size_t width = (size_t)h->width, head_dim = (size_t)h->head_dim, index_dim = (size_t)h->index_dim;
-    struct {
-        void **memory;
-        size_t floats_per_token;
-    } part[] = {
+typedef struct activation_part {
+    void **memory;
+    size_t floats_per_token;
+} activation_part;
+enum { N_ACTIVATION_PARTS = 18 };
+
+static void list_activations(activations *a, const hyperparameters *h, activation_part out[N_ACTIVATION_PARTS]) {
+    size_t lanes = 2, width = (size_t)h->width, head_dim = (size_t)h->head_dim, index_dim = (size_t)h->index_dim;
+    const activation_part part[N_ACTIVATION_PARTS] = {
         {(void **)&a->streams, MODEL_STREAMS * width},
         {(void **)&a->x, width},
         {(void **)&a->mix, MODEL_MIX},
@@ -39,8 +39,14 @@ static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
         {(void **)&a->expert, (size_t)h->n_experts_used},
         {(void **)&a->expert_weight, (size_t)h->n_experts_used},
     };
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        size_t n_bytes = tokens * part[i].floats_per_token * sizeof(float);
+    memcpy(out, part, sizeof part);
+}
+
+static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
+    activation_part part[N_ACTIVATION_PARTS];
+    list_activations(&engine->act, engine->backend->hparams, part);
+    for (size_t i = 0; i < N_ACTIVATION_PARTS; i++) {
+        size_t n_bytes = (size_t)engine->chunk_tokens * part[i].floats_per_token * sizeof(float);
         *part[i].memory = engine->backend->op->allocate(engine->backend, MEMORY_ACTIVATIONS, n_bytes);
         if (!*part[i].memory) return error_memory(error, "activations", n_bytes);
     }
@@ -48,27 +54,18 @@ static ds4_status allocate_activations(ds4_engine *engine, ds4_error *error) {
 }
 
 static void release_activations(ds4_engine *engine) {
-    activations *a = &engine->act;
-    void *memory[] = {a->streams,
-                      a->x,
-                      a->mix,
-                      a->low.q_a,
-                      a->low.kv,
-                      a->low.compressor_kv,
-                      a->low.compressor_gate,
-                      a->low.index_kv,
-                      a->low.index_gate,
-                      a->low.index_weight,
-                      a->q,
-                      a->index_q,
-                      a->selected,
-                      a->n_selected,
-                      a->heads,
-                      a->y,
-                      a->expert,
-                      a->expert_weight};
-    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
-        engine->backend->op->release(engine->backend, memory[i]);
+    activation_part part[N_ACTIVATION_PARTS];
+    list_activations(&engine->act, engine->backend->hparams, part);
+    for (size_t i = 0; i < N_ACTIVATION_PARTS; i++) engine->backend->op->release(engine->backend, *part[i].memory);
+}
+
+size_t engine_n_bytes(const hyperparameters *hparams, int chunk_tokens) {
+    activations none;
+    activation_part part[N_ACTIVATION_PARTS];
+    list_activations(&none, hparams, part);
+    size_t per_token = 2 * sizeof(int32_t) + sizeof(int64_t) + sizeof(batch_span) + sizeof(ds4_timeline *);
+    for (size_t i = 0; i < N_ACTIVATION_PARTS; i++) per_token += part[i].floats_per_token * sizeof(float);
+    return sizeof(ds4_engine) + (size_t)chunk_tokens * per_token;
 }
 
 static ds4_status allocate_batch(ds4_engine *engine, ds4_error *error) {
@@ -113,16 +110,20 @@ ds4_status ds4_backend_check(const char *name, ds4_error *error) {
     return error_set(error, DS4_ERROR_ARGUMENT, "backend '%s' is not in this build; available: %s", name, known);
 }
 
+row_formats engine_row_formats(const hyperparameters *h, const ds4_engine_options *options) {
+    bool round = !options->no_qat, compact = round && !options->float_rows;
+    return (row_formats){.raw = row_format_raw(h->head_dim, h->rotary_dim, round, compact),
+                         .compressed = row_format_compressed(h->head_dim, h->rotary_dim, round, compact),
+                         .index = row_format_index(h->index_dim, round, compact)};
+}
+
 static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *options,
                               new_device_function *new_device, int chunk_tokens, backend **out, ds4_error *error) {
     const char *name = options->backend ? options->backend : "cpu";
     ds4_status status = ds4_backend_check(name, error);
     if (status != DS4_OK) return status;
     const hyperparameters *h = &model->hparams;
-    bool round = !options->no_qat, compact = round && !options->float_rows;
-    row_formats format = {.raw = row_format_raw(h->head_dim, h->rotary_dim, round, compact),
-                          .compressed = row_format_compressed(h->head_dim, h->rotary_dim, round, compact),
-                          .index = row_format_index(h->index_dim, round, compact)};
+    row_formats format = engine_row_formats(h, options);
     if (!new_device) new_device = BACKEND[find_backend(name)].new_device;
     if (new_device) {
         device *d;
@@ -133,7 +134,8 @@ static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *
     if (!options->n_threads && n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set(error, DS4_ERROR_ARGUMENT, "%d threads: expected 1 to %d", n_threads, MAX_THREADS);
-    return cpu_backend_new(h, &format, n_threads, chunk_tokens, out, error);
+    cpu_options cpu = {.n_threads = n_threads, .exact = options->exact, .kernels = getenv("DS4_CPU")};
+    return cpu_backend_new(h, &format, &cpu, chunk_tokens, out, error);
 }
 
 ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *options, ds4_engine **out,
@@ -147,7 +149,7 @@ ds4_status engine_new_on(const ds4_model *model, const ds4_engine_options *optio
     if (!options) options = &defaults;
     if (!model->has_weights)
         return error_set(error, DS4_ERROR_ARGUMENT, "%s: opened for its text parts only", model->file->name);
-    int chunk_tokens = options->chunk_tokens ? options->chunk_tokens : DEFAULT_CHUNK_TOKENS;
+    int chunk_tokens = options->chunk_tokens ? options->chunk_tokens : ENGINE_CHUNK_TOKENS;
     if (chunk_tokens < 1)
         return error_set(error, DS4_ERROR_ARGUMENT, "chunk of %d tokens: expected 1 or more", chunk_tokens);
     if (chunk_tokens > MAX_CHUNK_TOKENS) chunk_tokens = MAX_CHUNK_TOKENS;

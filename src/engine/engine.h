@@ -44,9 +44,23 @@ typedef ds4_status new_device_function(struct device **out, ds4_error *error);
 ds4_status engine_new_on(const ds4_model *model, const ds4_engine_options *options, new_device_function *new_device,
                          ds4_engine **out, ds4_error *error);
 
+enum { ENGINE_CHUNK_TOKENS = 512 }; /* unless the options say otherwise */
+row_formats engine_row_formats(const hyperparameters *hparams, const ds4_engine_options *options);
+/* Bytes that an engine allocates: activations and lists for a batch. Its backend's scratch is not among them. */
+size_t engine_n_bytes(const hyperparameters *hparams, int chunk_tokens);
+
 /* Runs one batch through the model. progress is asked between layers; done and total as in ds4_progress. */
 ds4_status forward(ds4_engine *engine, const batch *b, ds4_progress *progress, void *progress_context, size_t done,
                    size_t total, ds4_error *error);
+
+/* What a timeline takes that holds n_tokens tokens. Kinds of rows: compressed, indexer. */
+typedef struct timeline_size {
+    size_t ring_bytes; /* does not depend on n_tokens */
+    size_t n_pages[2], page_bytes[2];
+    size_t list_bytes;     /* tokens, lists of pages */
+    size_t frontier_bytes; /* what a checkpoint copies */
+} timeline_size;
+timeline_size timeline_measure(const hyperparameters *hparams, const row_formats *format, size_t n_tokens);
 
 /* Pages for the rows that n_tokens more tokens complete, none of them shared. */
 ds4_status timeline_reserve(ds4_timeline *timeline, size_t n_tokens, ds4_error *error);

@@ -38,12 +38,11 @@ struct ring_view {
 };
 
 /* Raw rows, compressor, indexer compressor. Returns how many rings the layer has. */
-static int layer_rings(const ds4_timeline *timeline, int l, struct ring_view view[3]) {
-    const hyperparameters *hparams = hparams_of(timeline);
-    layer_memory *memory = &timeline->layer[l];
-    size_t position = timeline->tokens.n, window = (size_t)hparams->window, ratio = (size_t)hparams->ratio[l];
+static int rings_of(const hyperparameters *hparams, const row_formats *format, int l, layer_memory *memory,
+                    size_t position, struct ring_view view[3]) {
+    size_t window = (size_t)hparams->window, ratio = (size_t)hparams->ratio[l];
     int n = 0;
-    view[n++] = (struct ring_view){memory->raw, timeline->engine->backend->format.raw.n_bytes, memory->raw_slots,
+    view[n++] = (struct ring_view){memory->raw, format->raw.n_bytes, memory->raw_slots,
                                    position >= window ? position - window + 1 : 0};
     if (!ratio) return n;
     size_t open = position / ratio * ratio;
@@ -56,15 +55,32 @@ static int layer_rings(const ds4_timeline *timeline, int l, struct ring_view vie
     return n;
 }
 
+static int layer_rings(const ds4_timeline *timeline, int l, struct ring_view view[3]) {
+    return rings_of(hparams_of(timeline), &timeline->engine->backend->format, l, &timeline->layer[l],
+                    timeline->tokens.n, view);
+}
+
+static size_t frontier_bytes(const ds4_timeline *timeline) {
+    size_t n_bytes = 0;
+    for (int l = 0; l < layer_count(timeline->engine); l++) {
+        struct ring_view view[3];
+        int n = layer_rings(timeline, l, view);
+        for (int i = 0; i < n; i++) n_bytes += (timeline->tokens.n - view[i].first) * view[i].slot_bytes;
+    }
+    return n_bytes;
+}
+
 ds4_status timeline_save_frontier(const ds4_timeline *timeline, ds4_buffer *bytes, ds4_error *error) {
+    size_t needed = bytes->n_bytes + frontier_bytes(timeline) + 1;
+    if (!array_reserve((void **)&bytes->data, &bytes->capacity_bytes, needed, 1))
+        return error_memory(error, "checkpoint", needed);
     for (int l = 0; l < layer_count(timeline->engine); l++) {
         struct ring_view view[3];
         int n = layer_rings(timeline, l, view);
         for (int i = 0; i < n; i++)
             for (size_t p = view[i].first; p < timeline->tokens.n; p++) {
                 const uint8_t *slot = view[i].slots + p % (size_t)view[i].n_slots * view[i].slot_bytes;
-                if (!buffer_append(bytes, slot, view[i].slot_bytes))
-                    return error_memory(error, "checkpoint", bytes->n_bytes + view[i].slot_bytes);
+                buffer_append(bytes, slot, view[i].slot_bytes); /* there is room */
             }
     }
     return DS4_OK;
@@ -180,26 +196,29 @@ static size_t aligned(size_t n_bytes) {
     return (n_bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
 }
 
-/* Lays the rings out from arena; with NULL only counts. Returns the bytes they take. */
-static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
-    const hyperparameters *hparams = hparams_of(timeline);
-    size_t at = 0;
-    for (int l = 0; l < hparams->n_layers; l++) {
-        layer_memory *memory = &timeline->layer[l];
-        int ratio = hparams->ratio[l], lanes = ratio == 4 ? 2 : 1;
-        memory->raw_slots = hparams->window - 1 + DS4_FREE_REWIND_TOKENS;
-        memory->raw = arena ? arena + at : NULL;
-        at += aligned((size_t)memory->raw_slots * timeline->engine->backend->format.raw.n_bytes);
-        if (!ratio) continue;
-        pending_ring *ring[2] = {&memory->pending, &memory->index_pending};
-        int dim[2] = {hparams->head_dim, hparams->index_dim};
-        for (int i = 0; i < lanes; i++) {
-            ring[i]->n_slots = lanes * ratio + DS4_FREE_REWIND_TOKENS;
-            ring[i]->width = lanes * dim[i];
-            ring[i]->values = arena ? (float *)(void *)(arena + at) : NULL;
-            at += aligned((size_t)ring[i]->n_slots * 2 * (size_t)ring[i]->width * sizeof(float));
-        }
+/* Lays the rings of a layer out from arena, which has *at bytes in use; with NULL only counts. */
+static void lay_out_layer(const hyperparameters *hparams, const row_formats *format, int l, layer_memory *memory,
+                          uint8_t *arena, size_t *at) {
+    int ratio = hparams->ratio[l], lanes = ratio == 4 ? 2 : 1;
+    memory->raw_slots = hparams->window - 1 + DS4_FREE_REWIND_TOKENS;
+    memory->raw = arena ? arena + *at : NULL;
+    *at += aligned((size_t)memory->raw_slots * format->raw.n_bytes);
+    if (!ratio) return;
+    pending_ring *ring[2] = {&memory->pending, &memory->index_pending};
+    int dim[2] = {hparams->head_dim, hparams->index_dim};
+    for (int i = 0; i < lanes; i++) {
+        ring[i]->n_slots = lanes * ratio + DS4_FREE_REWIND_TOKENS;
+        ring[i]->width = lanes * dim[i];
+        ring[i]->values = arena ? (float *)(void *)(arena + *at) : NULL;
+        *at += aligned((size_t)ring[i]->n_slots * 2 * (size_t)ring[i]->width * sizeof(float));
     }
+}
+
+/* Of all layers. Returns the bytes they take. */
+static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
+    size_t at = 0;
+    for (int l = 0; l < layer_count(timeline->engine); l++)
+        lay_out_layer(hparams_of(timeline), &timeline->engine->backend->format, l, &timeline->layer[l], arena, &at);
     return at;
 }
 
@@ -273,6 +292,24 @@ static size_t pages_for(const hyperparameters *hparams, int l, int kind, size_t 
     if (!layer_has_kind(hparams, l, kind)) return 0;
     size_t n_rows = position / (size_t)hparams->ratio[l];
     return (n_rows + ROWS_PER_PAGE - 1) / ROWS_PER_PAGE;
+}
+
+timeline_size timeline_measure(const hyperparameters *hparams, const row_formats *format, size_t n_tokens) {
+    timeline_size size = {
+        .page_bytes = {ROWS_PER_PAGE * format->compressed.n_bytes, ROWS_PER_PAGE * format->index.n_bytes}};
+    size_t n_pages = 0;
+    for (int l = 0; l < hparams->n_layers; l++) {
+        layer_memory memory = {0};
+        lay_out_layer(hparams, format, l, &memory, NULL, &size.ring_bytes);
+        struct ring_view view[3];
+        int n = rings_of(hparams, format, l, &memory, n_tokens, view);
+        for (int i = 0; i < n; i++) size.frontier_bytes += (n_tokens - view[i].first) * view[i].slot_bytes;
+        for (int kind = 0; kind < N_ROW_KINDS; kind++) size.n_pages[kind] += pages_for(hparams, l, kind, n_tokens);
+    }
+    for (int kind = 0; kind < N_ROW_KINDS; kind++) n_pages += size.n_pages[kind];
+    size.list_bytes = sizeof(ds4_timeline) + (size_t)hparams->n_layers * sizeof(layer_memory) +
+                      n_tokens * sizeof(int32_t) + n_pages * (sizeof(row_page) + sizeof(row_page *));
+    return size;
 }
 
 static void shared_rows_free(ds4_engine *engine, row_pages *rows) {

@@ -99,6 +99,11 @@ ds4_status gguf_open(const char *path, problem_list *problems, gguf_file **file,
 /* The same for bytes in memory, which must outlive the file. */
 ds4_status gguf_open_memory(const char *name, const uint8_t *bytes, size_t n_bytes, problem_list *problems,
                             gguf_file **file, ds4_error *error);
+/* The same, without a list, for a file of total_bytes bytes of which only the first n_bytes are there. They are copied;
+ * the tensors' data reads as zeros and takes no memory. If it fails and *too_short is true, the directory goes on
+ * behind these bytes, and more of them may help. */
+ds4_status gguf_open_start(const char *name, const uint8_t *bytes, size_t n_bytes, uint64_t total_bytes,
+                           gguf_file **file, bool *too_short, ds4_error *error);
 void gguf_close(gguf_file *file);
 
 /* NULL if there is none of that name. */

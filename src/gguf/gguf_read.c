@@ -24,6 +24,8 @@ enum {
 typedef struct gguf_reader {
     gguf_file *file;
     size_t at;
+    uint64_t total_bytes; /* of the file; file->n_bytes while its directory is read may be only the first of them */
+    bool too_short;       /* what is missing may lie behind the bytes that are there */
     problem_list *problems;
     ds4_error *error;
 
@@ -55,9 +57,16 @@ static size_t remaining_bytes(const gguf_reader *reader) {
     return reader->file->n_bytes - reader->at;
 }
 
+/* Whether n times element_bytes bytes are there. */
+static bool has_bytes(gguf_reader *reader, uint64_t n, size_t element_bytes) {
+    if (n <= remaining_bytes(reader) / element_bytes) return true;
+    reader->too_short = n <= (reader->total_bytes - reader->at) / element_bytes;
+    return false;
+}
+
 /* The next n * element_bytes bytes. */
 static ds4_status take(gguf_reader *reader, uint64_t n, size_t element_bytes, const uint8_t **bytes) {
-    if (n > remaining_bytes(reader) / element_bytes)
+    if (!has_bytes(reader, n, element_bytes))
         return report(reader, NULL,
                       "the file ends too early: expected %" PRIu64 " times %zu bytes at offset %zu of %zu", n,
                       element_bytes, reader->at, reader->file->n_bytes);
@@ -147,7 +156,7 @@ static ds4_status take_type(gguf_reader *reader, gguf_type *type) {
 }
 
 static ds4_status take_strings(gguf_reader *reader, uint64_t n) {
-    if (n > remaining_bytes(reader) / 8)
+    if (!has_bytes(reader, n, 8))
         return report(reader, NULL, "the file ends too early: %" PRIu64 " strings cannot be in %zu bytes", n,
                       remaining_bytes(reader));
     for (uint64_t i = 0; i < n; i++) {
@@ -194,7 +203,7 @@ static ds4_status take_value(gguf_reader *reader, gguf_value *value) {
 
 static ds4_status take_header(gguf_reader *reader) {
     gguf_file *file = reader->file;
-    if (file->n_bytes < HEADER_BYTES || memcmp(file->bytes, "GGUF", 4) != 0)
+    if (!has_bytes(reader, HEADER_BYTES, 1) || memcmp(file->bytes, "GGUF", 4) != 0)
         return report(reader, NULL, "not a GGUF file: expected \"GGUF\" and a header of %d bytes", HEADER_BYTES);
     reader->at = 4;
     uint32_t version = 0;
@@ -207,12 +216,12 @@ static ds4_status take_header(gguf_reader *reader) {
     if (version != 3) return report(reader, NULL, "GGUF version %" PRIu32 ", expected 3", version);
 
     size_t remaining = remaining_bytes(reader);
-    if (n_metadata > MAX_ENTRIES || n_metadata > remaining / METADATA_MIN_BYTES)
+    if (n_metadata > MAX_ENTRIES || !has_bytes(reader, n_metadata, METADATA_MIN_BYTES))
         return report(reader, NULL,
                       "%" PRIu64
                       " metadata entries, expected at most %d and no more than fit in the %zu bytes left (truncated?)",
                       n_metadata, MAX_ENTRIES, remaining);
-    if (n_tensors > MAX_ENTRIES || n_tensors > remaining / TENSOR_MIN_BYTES)
+    if (n_tensors > MAX_ENTRIES || !has_bytes(reader, n_tensors, TENSOR_MIN_BYTES))
         return report(reader, NULL,
                       "%" PRIu64
                       " tensors, expected at most %d and no more than fit in the %zu bytes left (truncated?)",
@@ -358,14 +367,18 @@ static ds4_status check_tensor(gguf_reader *reader, gguf_tensor *tensor) {
     return status == DS4_OK && good ? place_tensor(reader, tensor) : status;
 }
 
-static ds4_status read_file(gguf_file *file, problem_list *problems, ds4_error *error) {
-    gguf_reader reader = {.file = file, .problems = problems, .error = error};
+/* too_short may be NULL if the file is there as a whole. */
+static ds4_status read_file(gguf_file *file, uint64_t total_bytes, problem_list *problems, bool *too_short,
+                            ds4_error *error) {
+    gguf_reader reader = {.file = file, .total_bytes = total_bytes, .problems = problems, .error = error};
     ds4_status status = take_header(&reader);
     if (status == DS4_OK) status = allocate_directory(&reader);
     if (status == DS4_OK) status = take_metadata(&reader);
     if (status == DS4_OK) status = find_alignment(&reader);
     if (status == DS4_OK) status = take_tensors(&reader);
     if (status == DS4_OK) status = find_data(&reader);
+    if (too_short) *too_short = reader.too_short;
+    file->n_bytes = (size_t)total_bytes;
     for (size_t i = 0; status == DS4_OK && i < file->n_tensors; i++) status = check_tensor(&reader, &file->tensors[i]);
     return status;
 }
@@ -392,7 +405,7 @@ ds4_status gguf_open(const char *path, problem_list *problems, gguf_file **out, 
     status = file_map_open(path, &file->map, error);
     file->bytes = file->map.data;
     file->n_bytes = file->map.n_bytes;
-    if (status == DS4_OK) status = read_file(file, problems, error);
+    if (status == DS4_OK) status = read_file(file, file->n_bytes, problems, NULL, error);
     if (status == DS4_OK)
         *out = file;
     else
@@ -407,7 +420,27 @@ ds4_status gguf_open_memory(const char *name, const uint8_t *bytes, size_t n_byt
     if (status != DS4_OK) return status;
     file->bytes = bytes;
     file->n_bytes = n_bytes;
-    status = read_file(file, problems, error);
+    status = read_file(file, n_bytes, problems, NULL, error);
+    if (status == DS4_OK)
+        *out = file;
+    else
+        gguf_close(file);
+    return status;
+}
+
+ds4_status gguf_open_start(const char *name, const uint8_t *bytes, size_t n_bytes, uint64_t total_bytes,
+                           gguf_file **out, bool *too_short, ds4_error *error) {
+    *too_short = false;
+    if (total_bytes < n_bytes || total_bytes > PTRDIFF_MAX || !total_bytes)
+        return error_set(error, DS4_ERROR_FORMAT, "%s: %" PRIu64 " bytes in all, of which %zu are there", name,
+                         total_bytes, n_bytes);
+    gguf_file *file = NULL;
+    ds4_status status = file_new(name, &file, error);
+    if (status != DS4_OK) return status;
+    status = file_map_zeros(name, bytes, n_bytes, (size_t)total_bytes, &file->map, error);
+    file->bytes = file->map.data;
+    file->n_bytes = n_bytes;
+    if (status == DS4_OK) status = read_file(file, total_bytes, NULL, too_short, error);
     if (status == DS4_OK)
         *out = file;
     else

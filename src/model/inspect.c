@@ -1,6 +1,7 @@
 /* The report of what is in a model file and what is wrong with it. */
 #include "base/error.h"
 #include "base/memory.h"
+#include "model/sizes.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
@@ -25,14 +26,6 @@ PRINTF_LIKE(2, 3) static void put_line(inspection *to, const char *format, ...) 
         to->out_of_memory = true;
 }
 
-static void format_bytes(uint64_t n_bytes, char text[32]) {
-    static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double size = (double)n_bytes;
-    size_t u = 0;
-    for (; size >= 1024 && u + 1 < sizeof unit / sizeof *unit; u++) size /= 1024;
-    snprintf(text, 32, u ? "%.2f %s" : "%.0f %s", size, unit[u]);
-}
-
 static gguf_string string_of(const gguf_file *file, const char *key) {
     const gguf_value *value = gguf_find(file, key);
     return value && value->type == GGUF_STRING ? value->string : (gguf_string){.data = "-", .n_bytes = 1};
@@ -41,13 +34,6 @@ static gguf_string string_of(const gguf_file *file, const char *key) {
 static bool starts_with(gguf_string string, const char *prefix) {
     size_t n_bytes = strlen(prefix);
     return string.n_bytes >= n_bytes && memcmp(string.data, prefix, n_bytes) == 0;
-}
-
-static bool contains(gguf_string string, const char *part) {
-    size_t n_bytes = strlen(part);
-    for (size_t at = 0; at + n_bytes <= string.n_bytes; at++)
-        if (memcmp(string.data + at, part, n_bytes) == 0) return true;
-    return false;
 }
 
 /* ---- what kind of file it is ---- */
@@ -67,7 +53,7 @@ static void put_summary(inspection *to, file_kind kind) {
                                        [FILE_VOCABULARY] = "vocabulary only, no weights"};
     const gguf_file *file = to->file;
     char size[32];
-    format_bytes(file->n_bytes, size);
+    size_format(file->n_bytes, size);
     gguf_string name = string_of(file, "general.name"), architecture = string_of(file, "general.architecture");
     put_line(to, "file          %s", file->name);
     put_line(to, "size          %s (%zu bytes)", size, file->n_bytes);
@@ -271,34 +257,17 @@ typedef struct size_line {
 
 static void put_size(inspection *to, const size_line *line) {
     char size[32];
-    format_bytes(line->n_bytes, size);
+    size_format(line->n_bytes, size);
     if (line->n_tensors) put_line(to, "  %-20s %5zu tensors  %12s", line->name, line->n_tensors, size);
 }
 
-/* The first group with a part that is in the tensor's name; the order matters where two would fit. */
-static size_t group_of(gguf_string name, const char *const (*parts)[3], size_t n_groups) {
-    for (size_t g = 0; g + 1 < n_groups; g++)
-        for (size_t p = 0; p < 3 && parts[g][p]; p++)
-            if (contains(name, parts[g][p])) return g;
-    return n_groups - 1;
-}
-
 static void put_sizes_by_group(inspection *to) {
-    enum { N_GROUPS = 9 };
-    static const char *const part[N_GROUPS][3] = {{"_exps."},      {"_shexp."},          {"hc_"},
-                                                  {"indexer"},     {"attn_compressor_"}, {".attn_", "_proj"},
-                                                  {"token_embd."}, {"output.weight"}};
-    size_line line[N_GROUPS] = {{.name = "routed experts"}, {.name = "shared experts"}, {.name = "hyper-connections"},
-                                {.name = "indexer"},        {.name = "compressors"},    {.name = "attention"},
-                                {.name = "embedding"},      {.name = "output"},         {.name = "other"}};
-    for (size_t t = 0; t < to->file->n_tensors; t++) {
-        size_line *group = &line[group_of(to->file->tensors[t].name, part, N_GROUPS)];
-        group->n_tensors++;
-        group->n_bytes += to->file->tensors[t].n_bytes;
-    }
+    tensor_group group[N_TENSOR_GROUPS];
+    tensor_groups_read(to->file, group);
     put_line(to, "%s", "");
     put_line(to, "Size by group");
-    for (size_t g = 0; g < N_GROUPS; g++) put_size(to, &line[g]);
+    for (size_t g = 0; g < N_TENSOR_GROUPS; g++)
+        put_size(to, &(size_line){group[g].name, group[g].n_tensors, group[g].n_bytes});
 }
 
 static void put_sizes_by_type(inspection *to) {

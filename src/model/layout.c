@@ -3,11 +3,9 @@
 #include "gguf/gguf_index.h"
 #include "model/weights.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { NAME_BYTES = 64, MAX_TENSORS = 2048, ALIGNMENT = 32, ALL_LAYERS = MODEL_MAX_LAYERS };
 
@@ -37,14 +35,17 @@ static bool has_4_bits(const layout_recipe *recipe, const char *name) {
     return sscanf(name, "blk.%d.", &layer) == 1 && layer >= recipe->first_q4 && layer < recipe->end_q4;
 }
 
+/* The prediction block's file has no F16 tensors (its name says Q4K, Q8_0, F32). */
+static const layout_recipe MTP = {"mtp", 0, 0};
+
 static uint32_t matrix_type(const layout_recipe *recipe, const char *name) {
     static const char *const half[] = {
         "token_embd.weight",       "_fn.weight",          "_compressor_kv.weight", "_compressor_gate.weight",
         "indexer.attn_q_b.weight", "indexer.proj.weight", "ffn_gate_inp.weight"};
     for (size_t i = 0; i < sizeof half / sizeof *half; i++)
-        if (ends_with(name, half[i])) return BLOCK_F16;
+        if (ends_with(name, half[i])) return recipe == &MTP ? BLOCK_F32 : BLOCK_F16;
     if (!ends_with(name, "_exps.weight")) return BLOCK_Q8_0;
-    if (has_4_bits(recipe, name)) return BLOCK_Q4_K;
+    if (recipe == &MTP || has_4_bits(recipe, name)) return BLOCK_Q4_K;
     return ends_with(name, "ffn_down_exps.weight") ? BLOCK_Q2_K : BLOCK_IQ2_XXS;
 }
 
@@ -62,6 +63,7 @@ static uint32_t type_of(const layout_recipe *recipe, const char *name, weight_cl
 
 typedef struct directory {
     const layout_recipe *recipe;
+    const hyperparameters *hparams;
     gguf_file *file;
     char (*name)[NAME_BYTES]; /* [MAX_TENSORS] */
     size_t n_bytes;           /* of the tensors so far, each aligned */
@@ -86,10 +88,11 @@ static ds4_status add_tensor(void *context, const char *name, weight_class class
 }
 
 static ds4_status list_tensors(directory *to, ds4_error *error) {
-    hyperparameters hparams = hyperparameters_flash();
     model_weights none;
+    mtp_weights no_block;
     weight_reader reader = {
-        .file = to->file, .hparams = &hparams, .error = error, .list = add_tensor, .list_context = to};
+        .file = to->file, .hparams = to->hparams, .error = error, .list = add_tensor, .list_context = to};
+    if (to->recipe == &MTP) return weight_reader_mtp(&reader, &no_block);
     ds4_status status = weight_reader_model(&reader, &none);
     model_weights_deinit(&none);
     return status;
@@ -97,16 +100,9 @@ static ds4_status list_tensors(directory *to, ds4_error *error) {
 
 /* Address space for the whole file. Only the directory is ever written. */
 static ds4_status reserve(gguf_file *file, size_t n_bytes, const void *names, ds4_error *error) {
-    uint8_t *memory = mmap(NULL, n_bytes, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return error_set(error, DS4_ERROR_MEMORY, "%s: cannot reserve %zu bytes of addresses: %s", file->name, n_bytes,
-                         strerror(errno));
-    file->map = (file_map){.data = memory, .n_bytes = n_bytes};
-    if (mprotect(memory, DIRECTORY_BYTES, PROT_READ | PROT_WRITE) != 0)
-        return error_memory(error, file->name, DIRECTORY_BYTES);
-    memcpy(memory, names, DIRECTORY_BYTES);
-    if (mprotect(memory, DIRECTORY_BYTES, PROT_READ) != 0) return error_memory(error, file->name, DIRECTORY_BYTES);
-    file->bytes = memory;
+    ds4_status status = file_map_zeros(file->name, names, DIRECTORY_BYTES, n_bytes, &file->map, error);
+    if (status != DS4_OK) return status;
+    file->bytes = file->map.data;
     file->n_bytes = n_bytes;
     file->data_offset = DIRECTORY_BYTES;
     return DS4_OK;
@@ -127,8 +123,18 @@ static ds4_status index_tensors(gguf_file *file, ds4_error *error) {
     return DS4_OK;
 }
 
-ds4_status layout_open(const layout_recipe *recipe, gguf_file **out, ds4_error *error) {
-    directory to = {.recipe = recipe, .file = array_new(1, sizeof *to.file)};
+ds4_status layout_open(const layout_recipe *recipe, gguf_file **file, ds4_error *error) {
+    hyperparameters hparams = hyperparameters_flash();
+    return layout_open_shape(recipe, &hparams, file, error);
+}
+
+ds4_status layout_open_mtp(gguf_file **file, ds4_error *error) {
+    return layout_open(&MTP, file, error);
+}
+
+ds4_status layout_open_shape(const layout_recipe *recipe, const hyperparameters *hparams, gguf_file **out,
+                             ds4_error *error) {
+    directory to = {.recipe = recipe, .hparams = hparams, .file = array_new(1, sizeof *to.file)};
     ds4_status status = DS4_OK;
     to.name = array_new(MAX_TENSORS, NAME_BYTES);
     if (to.file) {

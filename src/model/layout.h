@@ -19,5 +19,10 @@ const layout_recipe *layout_recipe_find(const char *name);
 /* A file of the model of hyperparameters_flash without metadata. Tensors have addresses that tell them apart, in memory
  * that cannot be written, reads as zeros and takes no room. Free with gguf_close. */
 ds4_status layout_open(const layout_recipe *recipe, gguf_file **file, ds4_error *error);
+/* The same for the file of the model's multi-token prediction block. */
+ds4_status layout_open_mtp(gguf_file **file, ds4_error *error);
+/* The same for a model of another shape. */
+ds4_status layout_open_shape(const layout_recipe *recipe, const hyperparameters *hparams, gguf_file **file,
+                             ds4_error *error);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * The kernels on an NVIDIA GPU (make CUDA=1): what test_gpu_ops.c does in the simulator, and the same at the published
- * model's shape. `test_cuda_flash NAME` runs the tests of that name; DS4_FLASH_FOLDER: where its models, 5 and 7 GB,
- * are made.
+ * model's shape. `test_cuda_flash NAME` runs the tests of that name; DS4_FLASH_FOLDER: where its models, 11 and 12 GB,
+ * are made (ds4 synth).
  */
 #include "test.h"
 
-#include "support/flash_model.h"
+#include "model/synth.h"
+#include "support/flash_timeline.h"
 #include "support/tiny_model.h"
 #include "support/twins.h"
 
@@ -25,8 +26,7 @@ static void operations_match_on_a_tiny_model(void **state) {
 }
 
 struct flash_case {
-    const char *model;
-    tiny_flavour flavour;
+    const char *recipe;
     int n_batches; /* of BATCH */
 };
 
@@ -42,8 +42,9 @@ static void operations_match_at_the_true_shape(void **state) {
     const char *folder = getenv("DS4_FLASH_FOLDER");
     char path[512];
     ds4_error error;
-    snprintf(path, sizeof path, "%s/%s.gguf", folder ? folder : "/tmp", c->model);
-    if (access(path, R_OK) != 0) assert_ok(flash_model_write(c->flavour, path, &error), &error);
+    const synth_options synth = {.recipe = layout_recipe_find(c->recipe)};
+    snprintf(path, sizeof path, "%s/synth-%s.gguf", folder ? folder : "/tmp", c->recipe);
+    if (access(path, R_OK) != 0) assert_ok(synth_write(&synth, path, NULL, NULL, &error), &error);
     struct twins *twins = twins_open_with(&(twins_setup){.path = path,
                                                          .backend = "cuda",
                                                          .n_timelines = 3,
@@ -59,10 +60,7 @@ static void operations_match_at_the_true_shape(void **state) {
 }
 
 int main(int n_arguments, char **arguments) {
-    static struct flash_case cases[] = {{"flash-q2", TINY_Q2, 1},
-                                        {"flash-q2", TINY_Q2, N_SMALL},
-                                        {"flash-q2", TINY_Q2, N_BATCHES},
-                                        {"flash-q4", TINY_Q4, N_BATCHES}};
+    static struct flash_case cases[] = {{"q2", 1}, {"q2", N_SMALL}, {"q2", N_BATCHES}, {"q4", N_BATCHES}};
     const struct CMUnitTest tests[] = {
         {"operations_match_on_tiny_a_f", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-a-f"},
         {"operations_match_on_tiny_a_q2", operations_match_on_a_tiny_model, NULL, NULL, (void *)"tiny-a-q2"},

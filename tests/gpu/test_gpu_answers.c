@@ -8,7 +8,7 @@ enum { ANSWER_BYTES = 1024 };
 
 static void ask(const char *backend, const char *options, char answer[ANSWER_BYTES]) {
     char command[512];
-    snprintf(command, sizeof command, "env -u DS4_MODEL '%s' --backend %s --temp 0 %s", DS4_BINARY, backend, options);
+    snprintf(command, sizeof command, "env DS4_MODEL=nano '%s' --backend %s --temp 0 %s", DS4_BINARY, backend, options);
     FILE *stream = popen(command, "r");
     assert_non_null(stream);
     size_t n = fread(answer, 1, ANSWER_BYTES - 1, stream);

@@ -52,7 +52,7 @@ static int open_pair(void **state) {
     ds4_error error;
     assert_ok(ds4_model_open(tiny_model_path("tiny-a-q2"), DS4_MODEL_FULL, &pair.model, &error), &error);
     for (int i = 0; i < 2; i++) {
-        ds4_engine_options options = {.backend = BACKEND[i], .chunk_tokens = 64, .no_qat = true};
+        ds4_engine_options options = {.backend = BACKEND[i], .exact = true, .chunk_tokens = 64, .no_qat = true};
         assert_ok(ds4_engine_new(pair.model, &options, &pair.engine[i], &error), &error);
     }
     *state = &pair;

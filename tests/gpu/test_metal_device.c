@@ -136,6 +136,19 @@ static void a_device_tells_its_limits(void **state) {
     close_device(d);
 }
 
+static void limits_are_told_without_a_device(void **state) {
+    (void)state;
+    ds4_error error;
+    device_limits limits = {.name = ""};
+    assert_ok(metal_device_limits(&limits, &error), &error);
+    assert_string_equal(limits.name, "Simulated GPU");
+    assert_true(limits.max_working_bytes == metalsim_device.working_set_bytes);
+    metalsim_device.apple_family = 6;
+    assert_refused(metal_device_limits(&limits, &error), DS4_ERROR_ARGUMENT, &error, "needs a GPU of Apple silicon");
+    assert_int_equal(metalsim_live_objects(), 0);
+    assert_string_equal(metalsim_first_error(), "");
+}
+
 static void new_buffers_are_zeroed_memory_of_both_sides(void **state) {
     (void)state;
     device *d = open_device();
@@ -574,6 +587,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, usual_conditions)
     const struct CMUnitTest tests[] = {
         TEST(a_device_tells_its_limits),
+        TEST(limits_are_told_without_a_device),
         TEST(new_buffers_are_zeroed_memory_of_both_sides),
         TEST(buffers_that_the_device_cannot_have_are_refused),
         TEST(wrapped_memory_is_read_where_it_is),

@@ -61,7 +61,7 @@ static void check_conversation(const char *name) {
     static float expected[5][N_VOCAB], actual[5][N_VOCAB];
     make_tokens(1, N_VOCAB, text, 100);
     assert_ok(ds4_model_open(tiny_model_path(name), DS4_MODEL_FULL, &model, &error), &error);
-    ds4_engine_options options = {.chunk_tokens = CHUNK, .no_qat = true};
+    ds4_engine_options options = {.exact = true, .chunk_tokens = CHUNK, .no_qat = true};
     ds4_engine *engine = NULL;
     assert_ok(ds4_engine_new(model, &options, &engine, &error), &error);
     converse(engine, text, expected);

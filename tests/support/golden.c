@@ -107,7 +107,7 @@ void golden_check(const golden_case *c, const char *const *prompts, size_t n_pro
     assert_ok(ds4_model_open(tiny_model_path(c->model), DS4_MODEL_FULL, &model, &error), &error);
     ds4_engine *engine = NULL;
     ds4_engine_options options = {
-        .backend = c->backend, .chunk_tokens = c->chunk ? c->chunk : WHOLE, .no_qat = strcmp(c->mode, "pure") == 0};
+        .backend = c->backend, .exact = true, .chunk_tokens = c->chunk ? c->chunk : WHOLE, .no_qat = strcmp(c->mode, "pure") == 0};
     assert_ok(ds4_engine_new(model, &options, &engine, &error), &error);
     char path[256];
     snprintf(path, sizeof path, "tests/data/golden/%s/manifest.json", c->model);

@@ -2,9 +2,9 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "base/utf8.h"
-#include "support/model_output.h"
-#include "support/sha256.h"
+#include "model/model_output.h"
 #include "support/tiny_weights.h"
 
 #include <errno.h>

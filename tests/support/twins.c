@@ -44,6 +44,7 @@ static void open_side(struct twins *twins, struct side *side, const char *name) 
     const twins_setup *setup = &twins->setup;
     ds4_error error;
     ds4_engine_options options = {.backend = name,
+                                  .exact = true,
                                   .n_threads = setup->n_threads ? setup->n_threads : 1,
                                   .chunk_tokens = CHUNK,
                                   .float_rows = setup->rows == TWINS_ROUNDED_FLOATS,

@@ -713,7 +713,8 @@ Do I need Homebrew?
 Did anybody try @ on a Mac?
 M4 Max support?
 """),
-    ("Apple Metal", "Apple Metal is the first GPU target of ds4, but the Metal backend is not there yet.", """
+    ("Apple Metal",
+     "ds4 has a Metal backend for Apple GPUs, chosen with --backend metal; it has not yet been run on a Mac.", """
 Does @ support Apple Metal?
 Does @ use Metal?
 Is there a Metal backend?
@@ -763,7 +764,8 @@ Are NVIDIA GPUs planned?
 When does CUDA come?
 Can it use two NVIDIA cards?
 """),
-    ("the CPU backend", "ds4 computes on the CPU today, in exact float32 arithmetic.", """
+    ("the CPU backend",
+     "ds4 computes on the CPU by default, with activations rounded to 8 bits; --exact makes it use float32.", """
 Does @ run on the CPU?
 What does @ compute on?
 Does @ need a GPU?
@@ -792,7 +794,7 @@ gpu support
 Which precision does the CPU path have?
 """),
     ("the speed of ds4",
-     "The exact CPU path of ds4 is not fast; the fast CPU path and the GPU backends are still to come.", """
+     "On the CPU ds4 reads weights about as fast as the memory allows; ds4 bench measures the tokens per second.", """
 Is @ fast?
 How fast is @?
 What is the speed of @?
@@ -905,7 +907,7 @@ What do I type for the tests?
 Make sure that it works, how?
 Is there a test command?
 """),
-    ("how long the tests take", "All tests take about seven minutes on two cores.", """
+    ("how long the tests take", "All tests take about sixteen minutes on two cores.", """
 How long do the tests take?
 How long does make test take?
 How many minutes do the tests run?
@@ -1265,7 +1267,7 @@ Is there a shared library?
 """),
     # ---- commands ----------------------------------------------------------------------------------------------
     ("the commands of ds4",
-     "The commands are ds4 itself for answers and chat, and inspect, tokenize, render, logits and score.", """
+     "Besides answers and chat there are pull, plan, bench, synth, inspect, tokenize, render, logits and score.", """
 Which commands does @ have?
 What commands are there?
 List the commands of ds4.
@@ -1540,7 +1542,8 @@ What does the option --chunk mean?
 Explain --chunk.
 Which option sets the tokens per pass?
 """),
-    ("logits --exact", "--exact asks for float arithmetic throughout; the cpu backend always computes that way.", """
+    ("logits --exact",
+     "--exact keeps activations as float32 on the CPU, which is slow; otherwise they are rounded to 8 bits.", """
 What does --exact do?
 What is --exact for?
 What does the option --exact mean?
@@ -1705,7 +1708,7 @@ In which folder must the model be?
 Switch to the big model, how?
 """),
     ("ds4 without -m",
-     "Without -m, ds4 uses the file that DS4_MODEL names, else the built-in model ds4-nano.", """
+     "Without -m, ds4 uses the file that DS4_MODEL names, else a downloaded model, else the built-in ds4-nano.", """
 Which model is used without -m?
 What happens without -m?
 What model does ds4 use by default?
@@ -2041,7 +2044,8 @@ Can I run it on one core?
 How many cores does it take?
 Limit the CPU use, how?
 """),
-    ("the option --backend", "--backend NAME chooses what computes; this build has only cpu.", """
+    ("the option --backend",
+     "--backend NAME chooses what computes: cpu, metal on a Mac, or sim, a simulated GPU for tests.", """
 What does --backend do?
 What is the option --backend?
 What is --backend for?
@@ -3249,7 +3253,7 @@ agent mode
 Let it work on my code alone, how?
 Is there something like Copilot in @?
 """),
-    ("downloading", "ds4 cannot download models yet; get the file yourself and name it with -m.", """
+    ("downloading", "ds4 pull q2 downloads the q2 file; an interrupted download resumes when you run it again.", """
 Can @ download models?
 Does @ download the model for me?
 Is there a ds4 pull?
@@ -3269,7 +3273,38 @@ Is the download automatic?
 automatic download
 Do I have to download the file by hand?
 """),
-    ("benchmarks", "ds4 has no benchmark command yet.", """
+    ("ds4 plan", "ds4 plan says how much memory a model needs, whether it fits and how fast it should be.", """
+What does ds4 plan do?
+What is ds4 plan?
+What is the plan command for?
+How do I find out whether a model fits in my memory?
+Which command tells me if q2 fits on my machine?
+How do I know the speed before I download?
+Explain ds4 plan.
+plan
+plan command
+Does my machine have enough memory, how do I check?
+Can @ tell me what fits before the download?
+How do I predict the tokens per second?
+Is there a memory calculator in @?
+Will it fit, which command says so?
+"""),
+    ("ds4 synth",
+     "ds4 synth q2 FILE writes a model of the true shape with random weights, to measure speed without a download.", """
+What does ds4 synth do?
+What is ds4 synth?
+What is the synth command for?
+How do I make a synthetic model?
+Can I measure speed without the real model?
+Explain ds4 synth.
+synth
+synth command
+What is a synthetic model?
+How do I get a random model of the true shape?
+Which command writes random weights?
+Can I test my machine without 81 GB of download?
+"""),
+    ("benchmarks", "ds4 bench measures the tokens per second of prefill and decoding at several context lengths.", """
 Is there a benchmark?
 Does @ have a benchmark command?
 Is there a ds4 bench?

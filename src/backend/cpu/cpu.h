@@ -1,15 +1,21 @@
-/* The exact CPU backend: float32 arithmetic on decoded weights. Every other path is compared with it. */
+/*
+ * The CPU backend. Weights are multiplied as kernels.h says; exact: all of them decoded, with float32 activations,
+ * which is what every other path is compared with.
+ */
 #ifndef BACKEND_CPU_CPU_H
 #define BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
+#include "backend/cpu/kernels.h"
 #include "base/threads.h"
 
 typedef struct cpu_backend {
     backend base;
+    const cpu_kernels *kernels;
+    bool exact;
     thread_pool *pool;
-    float **thread_scratch; /* [n_threads][thread_floats] */
-    size_t thread_floats;
+    void **thread_scratch; /* [n_threads][thread_bytes], aligned to 64 bytes */
+    size_t thread_bytes;
 
     float *angles;  /* [T][2][n_pairs][2]: plain and compressed rotation of each token */
     uint8_t *fresh; /* [T] raw rows of this batch, in the layer at hand */
@@ -22,6 +28,8 @@ typedef struct cpu_backend {
     int32_t *expert_first; /* [n_experts + 1] */
     struct matmul *jobs;   /* [n_jobs]: at most two for each expert */
     size_t n_jobs;
+    struct matmul_input *inputs;    /* [n_jobs] */
+    int8_t *quantised;              /* the inputs of one matmul_run */
     float *gate, *up;               /* [T * used][expert_width] */
     float *down;                    /* [T * used][D] */
     float *shared_gate, *shared_up; /* [T][expert_width] */
@@ -31,31 +39,45 @@ static inline cpu_backend *cpu_of(const batch *b) {
     return (cpu_backend *)(void *)b->backend;
 }
 
-/* y[i][r] = sum_j w[first_row + r][j] * x[gather ? gather[i] : i][j], i < n_tokens, r < n_rows. */
+/* One quantised input of a run. */
+typedef struct matmul_input {
+    const float *x;
+    size_t x_stride, n;
+    activation_kind kind;
+    size_t first_row; /* counted through all inputs */
+    int8_t *quantised;
+} matmul_input;
+
+/* y[i][r] = sum_j w[first_row + r][j] * x[gather ? gather[i] : first_x + i][j], i < n_tokens, r < n_rows. Jobs with the
+ * same x share its quantised rows. */
 typedef struct matmul {
     const gguf_tensor *w;
     size_t first_row; /* counted through all slices of the tensor */
     size_t n_rows;
     const float *x;
     size_t x_stride;
+    int n_x; /* rows of x; 0: n_tokens */
+    int first_x;
     const int32_t *gather;
     int n_tokens;
     float *y;
     size_t y_stride;
+    /* matmul_run's own */
+    const matmul_input *input;
+    size_t first_task, rows_per_task;
 } matmul;
 
-/* All jobs share the threads. The sum over j has one fixed order, whatever n_tokens. */
-void matmul_run(cpu_backend *cpu, const matmul *jobs, size_t n_jobs);
+/* All jobs share the threads. A result does not depend on n_tokens nor on the other jobs. */
+void matmul_run(cpu_backend *cpu, matmul *jobs, size_t n_jobs);
+/* Room that an input of n_rows rows of n values takes in cpu->quantised, at most. */
+size_t matmul_input_bytes(size_t n_rows, size_t n);
 static inline matmul matmul_whole(const gguf_tensor *w, const float *x, int n_tokens, float *y) {
     return (matmul){
         .w = w, .n_rows = w->ne[1], .x = x, .x_stride = w->ne[0], .n_tokens = n_tokens, .y = y, .y_stride = w->ne[1]};
 }
-float dot_product(const float *a, const float *b, size_t n);
 
 /* out = x / sqrt(mean(x^2) + epsilon) * gain; gain may be NULL, out may be x. */
-void rms_norm(const float *x, const float *gain, size_t n, float epsilon, float *out);
-/* y += factor * x */
-void add_scaled(float *y, float factor, const float *x, size_t n);
+void rms_norm(const cpu_backend *cpu, const float *x, const float *gain, size_t n, float epsilon, float *out);
 
 static inline const float *tensor_floats(const gguf_tensor *tensor) {
     return (const float *)(const void *)tensor->data;
@@ -85,5 +107,7 @@ void cpu_experts(const batch *b, const layer_weights *w, const float *x, const i
 
 /* Floats a thread needs for attention, so that its scratch can be sized. */
 size_t attend_scratch_floats(const hyperparameters *hparams);
+/* The same for the indexer, in bytes. */
+size_t select_scratch_bytes(const hyperparameters *hparams);
 
 #endif

@@ -91,28 +91,22 @@ struct swiglu_task {
     float limit;
 };
 
-/* gate <- silu(min(gate, limit)) * clamp(up) * weight */
-static void swiglu(float *gate, const float *up, float limit, float weight, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float g = fminf(gate[i], limit), u = fmaxf(fminf(up[i], limit), -limit);
-        gate[i] = g / (1.0f + expf(-g)) * u * weight;
-    }
-}
-
 static void swiglu_task(void *context, size_t t, int thread) {
     (void)thread;
     const struct swiglu_task *task = context;
     cpu_backend *cpu = cpu_of(task->b);
+    const float_kernels *f = cpu->kernels->f;
     size_t n_used = (size_t)cpu->base.hparams->n_experts_used, n = (size_t)cpu->base.hparams->expert_width;
     for (size_t k = 0; k < n_used; k++) {
         size_t at = (size_t)cpu->pair_of[t * n_used + k] * n;
-        swiglu(cpu->gate + at, cpu->up + at, task->limit, task->weight[t * n_used + k], n);
+        f->swiglu(cpu->gate + at, cpu->up + at, task->limit, task->weight[t * n_used + k], n);
     }
-    swiglu(cpu->shared_gate + t * n, cpu->shared_up + t * n, task->limit, 1.0f, n);
+    f->swiglu(cpu->shared_gate + t * n, cpu->shared_up + t * n, task->limit, 1.0f, n);
 }
 
-/* A job for each expert that has tokens: its rows of w times x (gathered, or already in pair order). */
-static size_t expert_jobs(cpu_backend *cpu, const gguf_tensor *w, const float *x, bool gather, float *y, matmul *jobs) {
+/* A job for each expert that has tokens: its rows of w times x (n_x rows, gathered, or already in pair order). */
+static size_t expert_jobs(cpu_backend *cpu, const gguf_tensor *w, const float *x, int n_x, bool gather, float *y,
+                          matmul *jobs) {
     size_t n_jobs = 0;
     for (int e = 0; e < cpu->base.hparams->n_experts; e++) {
         int first = cpu->expert_first[e], n = cpu->expert_first[e + 1] - first;
@@ -121,8 +115,10 @@ static size_t expert_jobs(cpu_backend *cpu, const gguf_tensor *w, const float *x
             .w = w,
             .first_row = (size_t)e * w->ne[1],
             .n_rows = w->ne[1],
-            .x = gather ? x : x + (size_t)first * w->ne[0],
+            .x = x,
             .x_stride = w->ne[0],
+            .n_x = n_x,
+            .first_x = first,
             .gather = gather ? cpu->pair_token + first : NULL,
             .n_tokens = n,
             .y = y + (size_t)first * w->ne[1],
@@ -145,17 +141,18 @@ static void sum_task(void *context, size_t t, int thread) {
     size_t n_used = (size_t)hparams->n_experts_used, width = (size_t)hparams->width;
     for (size_t k = 0; k < n_used; k++) {
         size_t pair = (size_t)task->cpu->pair_of[t * n_used + k];
-        add_scaled(task->y + t * width, 1.0f, task->cpu->down + pair * width, width);
+        task->cpu->kernels->f->add_scaled(task->y + t * width, 1.0f, task->cpu->down + pair * width, width);
     }
 }
 
 void cpu_experts(const batch *b, const layer_weights *w, const float *x, const int32_t *expert, const float *weight,
                  float *y) {
     cpu_backend *cpu = cpu_of(b);
+    int n_used = b->backend->hparams->n_experts_used;
     group_by_expert(cpu, expert, b->n_tokens);
     matmul *jobs = cpu->jobs;
-    size_t n_jobs = expert_jobs(cpu, w->gate_experts, x, true, cpu->gate, jobs);
-    n_jobs += expert_jobs(cpu, w->up_experts, x, true, cpu->up, jobs + n_jobs);
+    size_t n_jobs = expert_jobs(cpu, w->gate_experts, x, b->n_tokens, true, cpu->gate, jobs);
+    n_jobs += expert_jobs(cpu, w->up_experts, x, b->n_tokens, true, cpu->up, jobs + n_jobs);
     jobs[n_jobs++] = matmul_whole(w->gate_shared, x, b->n_tokens, cpu->shared_gate);
     jobs[n_jobs++] = matmul_whole(w->up_shared, x, b->n_tokens, cpu->shared_up);
     matmul_run(cpu, jobs, n_jobs);
@@ -163,7 +160,7 @@ void cpu_experts(const batch *b, const layer_weights *w, const float *x, const i
     struct swiglu_task middle = {.b = b, .weight = weight, .limit = w->swiglu_limit};
     thread_pool_run(cpu->pool, (size_t)b->n_tokens, swiglu_task, &middle);
 
-    n_jobs = expert_jobs(cpu, w->down_experts, cpu->gate, false, cpu->down, jobs);
+    n_jobs = expert_jobs(cpu, w->down_experts, cpu->gate, b->n_tokens * n_used, false, cpu->down, jobs);
     jobs[n_jobs++] = matmul_whole(w->down_shared, cpu->shared_gate, b->n_tokens, y);
     matmul_run(cpu, jobs, n_jobs);
     struct sum_task sum = {.cpu = cpu, .y = y};

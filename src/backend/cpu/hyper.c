@@ -57,14 +57,9 @@ void hyper_split(const hyperparameters *hparams, const float *scale, const float
 }
 
 /* The one RMS over all streams is a factor on the projected values: fn rms(x) = (fn x) / rms. */
-static float stream_scale(const float *streams, size_t width, float epsilon) {
+static float stream_scale(const cpu_backend *cpu, const float *streams, size_t width, float epsilon) {
     size_t n = S * width;
-    return 1.0f / sqrtf(dot_product(streams, streams, n) / (float)n + epsilon);
-}
-
-static void collapse(const float *streams, const float weight[S], size_t width, float *x) {
-    memset(x, 0, width * sizeof *x);
-    for (size_t n = 0; n < S; n++) add_scaled(x, weight[n], streams + n * width, width);
+    return 1.0f / sqrtf(cpu->kernels->f->dot(streams, streams, n) / (float)n + epsilon);
 }
 
 struct hyper_task {
@@ -78,15 +73,16 @@ struct hyper_task {
 static void hyper_in_task(void *context, size_t t, int thread) {
     (void)thread;
     const struct hyper_task *task = context;
+    const cpu_backend *cpu = cpu_of(task->b);
     const hyperparameters *hparams = task->b->backend->hparams;
     size_t width = (size_t)hparams->width;
     const float *streams = task->in + t * S * width;
     float *mix = task->mix + t * MODEL_MIX, *x = task->x + t * width;
-    float scale = stream_scale(streams, width, hparams->rms_epsilon);
+    float scale = stream_scale(cpu, streams, width, hparams->rms_epsilon);
     for (int i = 0; i < MODEL_MIX; i++) mix[i] *= scale;
     hyper_split(hparams, tensor_floats(task->w->scale), tensor_floats(task->w->base), mix);
-    collapse(streams, mix, width, x);
-    rms_norm(x, task->norm, width, hparams->rms_epsilon, x);
+    cpu->kernels->f->collapse(streams, mix, width, x);
+    rms_norm(cpu, x, task->norm, width, hparams->rms_epsilon, x);
 }
 
 void cpu_hyper_in(const batch *b, const hyper_weights *w, const gguf_tensor *norm, const float *streams, float *x,
@@ -103,17 +99,8 @@ static void hyper_out_task(void *context, size_t t, int thread) {
     (void)thread;
     const struct hyper_task *task = context;
     size_t width = (size_t)task->b->backend->hparams->width;
-    const float *post = task->mix + t * MODEL_MIX + S, *c = post + S, *y = task->in + t * width;
-    float *stream = task->streams + t * S * width;
-    for (size_t d = 0; d < width; d++) {
-        float in[S];
-        for (size_t i = 0; i < S; i++) in[i] = stream[i * width + d];
-        for (size_t j = 0; j < S; j++) {
-            float out = post[j] * y[d];
-            for (size_t i = 0; i < S; i++) out += c[i * S + j] * in[i];
-            stream[j * width + d] = out;
-        }
-    }
+    const float *post = task->mix + t * MODEL_MIX + S;
+    cpu_of(task->b)->kernels->f->expand(task->streams + t * S * width, post, post + S, task->in + t * width, width);
 }
 
 void cpu_hyper_out(const batch *b, const float *y, const float *mix, float *streams) {
@@ -123,18 +110,19 @@ void cpu_hyper_out(const batch *b, const float *y, const float *mix, float *stre
 
 /* Collapses one token's streams with the head's own weights and norms the result. */
 static void head_in(const batch *b, const model_weights *w, const float *streams, float *x) {
+    cpu_backend *cpu = cpu_of(b);
     const hyperparameters *hparams = b->backend->hparams;
     const hyper_weights *head = &w->hyper_head;
     size_t width = (size_t)hparams->width;
     float weight[S];
     matmul job = matmul_whole(head->fn, streams, 1, weight);
-    matmul_run(cpu_of(b), &job, 1);
-    float scale = stream_scale(streams, width, hparams->rms_epsilon);
+    matmul_run(cpu, &job, 1);
+    float scale = stream_scale(cpu, streams, width, hparams->rms_epsilon);
     for (int n = 0; n < S; n++)
         weight[n] = sigmoid(weight[n] * scale * tensor_floats(head->scale)[0] + tensor_floats(head->base)[n]) +
                     hparams->hyper_epsilon;
-    collapse(streams, weight, width, x);
-    rms_norm(x, tensor_floats(w->output_norm), width, hparams->rms_epsilon, x);
+    cpu->kernels->f->collapse(streams, weight, width, x);
+    rms_norm(cpu, x, tensor_floats(w->output_norm), width, hparams->rms_epsilon, x);
 }
 
 void cpu_logits(const batch *b, const model_weights *w, const float *streams) {

@@ -1,132 +1,197 @@
 /*
- * Matrix times vectors. A thread decodes one row of the matrix to floats and multiplies it with every
- * token's vector, four at a time, so that a row is decoded once however long the batch is.
+ * Matrix times vectors. Inputs of quantised products are rounded to int8 first, each once however many matrices take
+ * it. Then all rows of all jobs are shared out in tasks of about equal cost: bytes of weights to read, and for many
+ * tokens multiplications. A task decodes each of its weights once for a block of tokens.
  */
 #include "backend/cpu/cpu.h"
-#include "base/simd.h"
 
 #include <math.h>
 
-enum { LANES = 16, TILE_TOKENS = 4, MAX_ROWS_PER_TASK = 64 };
+/* A task is worth handing out, and small enough for threads to end together. Few tokens cost bytes, many cost rows. */
+enum { MIN_TASK_COST = 32 << 10, MAX_TASK_BYTES = 128 << 10, MAX_TASK_ROWS = 64, TASKS_PER_THREAD = 12 };
+enum { FEW_TOKENS = 4 };
+/* Multiplications that take as long as reading a byte of weights. */
+enum { PRODUCTS_PER_BYTE = 8 };
+/* Inputs of a block of tokens stay in the second level cache while a task's rows go by. */
+enum { BLOCK_BYTES = 512 << 10, MAX_BLOCK_TOKENS = 256 };
 
-static inline float lane_sum(const float *lane) {
-    float sum[8];
-    for (int i = 0; i < 8; i++) sum[i] = lane[i] + lane[i + 8];
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-}
+/* ---- kinds of products ---- */
 
-SIMD_CLONES
-static float dot(const float *a, const float *b, size_t n) {
-    float16_lanes sum = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) sum += *(const float16_lanes *)(a + i) * *(const float16_lanes *)(b + i);
-    float lane[LANES], rest = 0;
-    for (int j = 0; j < LANES; j++) lane[j] = sum[j];
-    for (; i < n; i++) rest += a[i] * b[i];
-    return lane_sum(lane) + rest;
-}
-
-float dot_product(const float *a, const float *b, size_t n) {
-    return dot(a, b, n);
-}
-
-/* Four dot products with the same first vector; each is computed exactly as dot_product does. */
-SIMD_CLONES
-static void dot_tile(const float *a, const float *const b[TILE_TOKENS], size_t n, float out[TILE_TOKENS]) {
-    float16_lanes sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
-    const float *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        float16_lanes row = *(const float16_lanes *)(a + i);
-        sum0 += row * *(const float16_lanes *)(b0 + i);
-        sum1 += row * *(const float16_lanes *)(b1 + i);
-        sum2 += row * *(const float16_lanes *)(b2 + i);
-        sum3 += row * *(const float16_lanes *)(b3 + i);
+/* NULL: rows are decoded to floats. */
+static product_function *product_of(const cpu_backend *cpu, uint32_t type) {
+    const cpu_kernels *k = cpu->kernels;
+    if (type == BLOCK_F16) return k->f16;
+    if (cpu->exact) return NULL;
+    switch (type) {
+    case BLOCK_Q8_0: return k->q8_0;
+    case BLOCK_IQ2_XXS: return k->iq2_xxs;
+    case BLOCK_Q2_K: return k->q2_k;
+    case BLOCK_Q4_K: return k->q4_k;
+    default: return NULL;
     }
-    float lane[TILE_TOKENS][LANES], rest[TILE_TOKENS] = {0};
-    for (int j = 0; j < LANES; j++) {
-        lane[0][j] = sum0[j];
-        lane[1][j] = sum1[j];
-        lane[2][j] = sum2[j];
-        lane[3][j] = sum3[j];
-    }
-    for (; i < n; i++)
-        for (int t = 0; t < TILE_TOKENS; t++) rest[t] += a[i] * b[t][i];
-    for (int t = 0; t < TILE_TOKENS; t++) out[t] = lane_sum(lane[t]) + rest[t];
 }
 
-static void multiply_row(const matmul *job, const float *row, size_t r) {
+static activation_kind kind_of(const cpu_backend *cpu, const gguf_tensor *w) {
+    if (cpu->exact) return ACTIVATION_F32;
+    switch (w->type) {
+    case BLOCK_Q8_0: return ACTIVATION_Q32;
+    case BLOCK_IQ2_XXS:
+    case BLOCK_Q2_K:
+    case BLOCK_Q4_K: return ACTIVATION_Q256;
+    default: return ACTIVATION_F32;
+    }
+}
+
+/* ---- inputs ---- */
+
+/* The inputs of one run that are quantised. */
+struct inputs {
+    cpu_backend *cpu;
+    matmul_input *list; /* [n] in cpu->inputs */
+    size_t n;
+    size_t n_bytes; /* used of cpu->quantised */
+    size_t n_rows;  /* of all inputs */
+};
+
+static int input_rows(const matmul *job) {
+    return job->n_x ? job->n_x : job->n_tokens;
+}
+
+/* An input that several jobs share has one place. */
+static void add_input(struct inputs *to, matmul *job) {
     size_t n = job->w->ne[0];
-    for (int first = 0; first < job->n_tokens; first += TILE_TOKENS) {
-        int n_tile = job->n_tokens - first < TILE_TOKENS ? job->n_tokens - first : TILE_TOKENS;
-        const float *x[TILE_TOKENS];
-        float out[TILE_TOKENS];
-        for (int t = 0; t < n_tile; t++) {
-            size_t token = (size_t)(job->gather ? job->gather[first + t] : first + t);
-            x[t] = job->x + token * job->x_stride;
-        }
-        if (n_tile == TILE_TOKENS)
-            dot_tile(row, x, n, out);
-        else
-            for (int t = 0; t < n_tile; t++) out[t] = dot_product(row, x[t], n);
-        for (int t = 0; t < n_tile; t++) job->y[(size_t)(first + t) * job->y_stride + r] = out[t];
-    }
+    activation_kind kind = kind_of(to->cpu, job->w);
+    job->input = NULL;
+    if (kind == ACTIVATION_F32) return;
+    matmul_input *input = to->list, *end = to->list + to->n;
+    while (input < end && (input->x != job->x || input->n != n || input->kind != kind)) input++;
+    job->input = input;
+    if (input < end) return;
+    *input = (matmul_input){.x = job->x,
+                            .x_stride = job->x_stride,
+                            .n = n,
+                            .kind = kind,
+                            .first_row = to->n_rows,
+                            .quantised = to->cpu->quantised + to->n_bytes};
+    to->n++;
+    to->n_rows += (size_t)input_rows(job);
+    to->n_bytes += (size_t)input_rows(job) * activation_bytes(kind, n);
 }
+
+static void quantise_task(void *context, size_t row, int thread) {
+    (void)thread;
+    const struct inputs *inputs = context;
+    const matmul_input *input = inputs->list + inputs->n - 1;
+    while (input->first_row > row) input--;
+    row -= input->first_row;
+    const cpu_kernels *k = inputs->cpu->kernels;
+    const float *x = input->x + row * input->x_stride;
+    int8_t *out = input->quantised + row * activation_bytes(input->kind, input->n);
+    (input->kind == ACTIVATION_Q32 ? k->quantise_32 : k->quantise_256)(x, input->n, out);
+}
+
+size_t matmul_input_bytes(size_t n_rows, size_t n) {
+    /* an expert's input may be wanted in both kinds */
+    return n_rows * (activation_bytes(ACTIVATION_Q32, n) + activation_bytes(ACTIVATION_Q256, n));
+}
+
+/* ---- tasks ---- */
 
 struct run {
     cpu_backend *cpu;
     const matmul *jobs;
     size_t n_jobs;
-    size_t rows_per_task;
 };
 
-static size_t task_count(const matmul *job, size_t rows_per_task) {
-    return job->n_tokens ? (job->n_rows + rows_per_task - 1) / rows_per_task : 0;
+static void decoded_product(const cpu_backend *cpu, const gguf_tensor *w, const product *p) {
+    const float *const *x = (const float *const *)p->x;
+    size_t step = p->n_tokens < FEW_TOKENS ? 1 : PANEL_ROWS;
+    for (size_t r = 0; r < p->n_rows; r += step) {
+        size_t n_rows = p->n_rows - r < step ? p->n_rows - r : step;
+        const float *rows = (const float *)(const void *)(p->w + r * p->row_bytes);
+        if (w->type != BLOCK_F32) {
+            for (size_t i = 0; i < n_rows; i++)
+                w->format->decode(p->w + (r + i) * p->row_bytes, (float *)p->scratch + i * p->n,
+                                  p->n / w->format->n_elements);
+            rows = p->scratch;
+        }
+        cpu->kernels->f->dot_tile(rows, p->n, n_rows, x, p->n_tokens, p->n, p->y, r);
+    }
+}
+
+/* Rows first .. end - 1 of a job for some of its tokens. */
+static void multiply(const cpu_backend *cpu, const matmul *job, size_t first, size_t end, int token, int n_tokens,
+                     void *scratch) {
+    const void *x[MAX_BLOCK_TOKENS];
+    float *y[MAX_BLOCK_TOKENS];
+    size_t n = job->w->ne[0];
+    for (int i = 0; i < n_tokens; i++) {
+        size_t row = (size_t)(job->gather ? job->gather[token + i] : job->first_x + token + i);
+        if (job->input)
+            x[i] = job->input->quantised + row * activation_bytes(job->input->kind, n);
+        else
+            x[i] = job->x + row * job->x_stride;
+        y[i] = job->y + (size_t)(token + i) * job->y_stride + first;
+    }
+    product p = {.w = job->w->data + (job->first_row + first) * job->w->row_bytes,
+                 .row_bytes = job->w->row_bytes,
+                 .n_rows = end - first,
+                 .n = n,
+                 .x = x,
+                 .n_tokens = n_tokens,
+                 .y = y,
+                 .scratch = scratch};
+    product_function *function = product_of(cpu, job->w->type);
+    if (function)
+        function(&p);
+    else
+        decoded_product(cpu, job->w, &p);
 }
 
 static void run_task(void *context, size_t task, int thread) {
     const struct run *run = context;
-    const matmul *job = run->jobs;
-    for (size_t n; task >= (n = task_count(job, run->rows_per_task)); job++) task -= n;
-
-    const gguf_tensor *w = job->w;
-    size_t row = task * run->rows_per_task, end = row + run->rows_per_task;
+    const matmul *job = run->jobs + run->n_jobs - 1;
+    while (job->first_task > task || !job->n_tokens) job--;
+    size_t first = (task - job->first_task) * job->rows_per_task, end = first + job->rows_per_task;
     if (end > job->n_rows) end = job->n_rows;
-    for (; row < end; row++) {
-        const uint8_t *stored = w->data + (job->first_row + row) * w->row_bytes;
-        const float *values = (const float *)(const void *)stored;
-        if (w->type != BLOCK_F32) {
-            float *decoded = run->cpu->thread_scratch[thread];
-            w->format->decode(stored, decoded, w->ne[0] / w->format->n_elements);
-            values = decoded;
-        }
-        multiply_row(job, values, row);
+    size_t input_bytes = job->w->ne[0] * (job->input ? 1 : sizeof(float));
+    int block = (int)(BLOCK_BYTES / input_bytes) + 1;
+    if (block > MAX_BLOCK_TOKENS) block = MAX_BLOCK_TOKENS;
+    for (int token = 0; token < job->n_tokens; token += block) {
+        int n_tokens = job->n_tokens - token < block ? job->n_tokens - token : block;
+        multiply(run->cpu, job, first, end, token, n_tokens, run->cpu->thread_scratch[thread]);
     }
 }
 
-void matmul_run(cpu_backend *cpu, const matmul *jobs, size_t n_jobs) {
-    size_t n_rows = 0, n_tasks = 0;
-    for (size_t i = 0; i < n_jobs; i++) n_rows += jobs[i].n_tokens ? jobs[i].n_rows : 0;
-    size_t rows_per_task = n_rows / (16 * (size_t)thread_pool_n_threads(cpu->pool)) + 1;
-    if (rows_per_task > MAX_ROWS_PER_TASK) rows_per_task = MAX_ROWS_PER_TASK;
-    for (size_t i = 0; i < n_jobs; i++) n_tasks += task_count(&jobs[i], rows_per_task);
-    struct run run = {.cpu = cpu, .jobs = jobs, .n_jobs = n_jobs, .rows_per_task = rows_per_task};
-    thread_pool_run(cpu->pool, n_tasks, run_task, &run);
+static size_t row_cost(const matmul *job) {
+    return job->w->row_bytes + job->w->ne[0] * (size_t)job->n_tokens / PRODUCTS_PER_BYTE;
 }
 
-void rms_norm(const float *x, const float *gain, size_t n, float epsilon, float *out) {
-    float scale = 1.0f / sqrtf(dot_product(x, x, n) / (float)n + epsilon);
-    if (gain)
-        for (size_t i = 0; i < n; i++) out[i] = x[i] * scale * gain[i];
-    else
-        for (size_t i = 0; i < n; i++) out[i] = x[i] * scale;
+/* Returns the number of tasks. */
+static size_t share_out(cpu_backend *cpu, matmul *jobs, size_t n_jobs) {
+    size_t total = 0, n_tasks = 0;
+    for (size_t i = 0; i < n_jobs; i++) total += jobs[i].n_tokens ? jobs[i].n_rows * row_cost(&jobs[i]) : 0;
+    size_t cost = total / (TASKS_PER_THREAD * (size_t)thread_pool_n_threads(cpu->pool));
+    if (cost < MIN_TASK_COST) cost = MIN_TASK_COST;
+    for (size_t i = 0; i < n_jobs; i++) {
+        matmul *job = &jobs[i];
+        bool few = job->n_tokens < FEW_TOKENS;
+        /* rows that a kernel takes together */
+        size_t step = few && kind_of(cpu, job->w) != ACTIVATION_Q256 ? 4 : 2 * PANEL_ROWS;
+        size_t n_rows = cost / row_cost(job), most = few ? MAX_TASK_BYTES / job->w->row_bytes : MAX_TASK_ROWS;
+        job->rows_per_task = (n_rows < most ? n_rows : most) / step * step;
+        if (!job->rows_per_task) job->rows_per_task = step;
+        job->first_task = n_tasks;
+        if (job->n_tokens) n_tasks += (job->n_rows + job->rows_per_task - 1) / job->rows_per_task;
+    }
+    return n_tasks;
 }
 
-SIMD_CLONES
-static void add(float *y, float factor, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] += factor * x[i];
-}
-
-void add_scaled(float *y, float factor, const float *x, size_t n) {
-    add(y, factor, x, n);
+void matmul_run(cpu_backend *cpu, matmul *jobs, size_t n_jobs) {
+    struct inputs inputs = {.cpu = cpu, .list = cpu->inputs};
+    for (size_t i = 0; i < n_jobs; i++)
+        if (jobs[i].n_tokens) add_input(&inputs, &jobs[i]);
+    thread_pool_run(cpu->pool, inputs.n_rows, quantise_task, &inputs);
+    struct run run = {.cpu = cpu, .jobs = jobs, .n_jobs = n_jobs};
+    thread_pool_run(cpu->pool, share_out(cpu, jobs, n_jobs), run_task, &run);
 }

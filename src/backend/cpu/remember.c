@@ -4,7 +4,6 @@
  */
 #include "backend/cpu/cpu.h"
 
-#include <math.h>
 #include <string.h>
 
 /* One compressor at work: the layer's own or its indexer's. */
@@ -28,49 +27,31 @@ static void add_ape_task(void *context, size_t t, int thread) {
     float *values = cpu_of(c->b)->thread_scratch[thread];
     size_t slot = (size_t)(c->b->position[t] % c->ratio);
     ape->format->decode(ape->data + slot * ape->row_bytes, values, ape->ne[0] / ape->format->n_elements);
-    add_scaled(c->gate + t * (size_t)c->width, 1.0f, values, (size_t)c->width);
+    cpu_of(c->b)->kernels->f->add_scaled(c->gate + t * (size_t)c->width, 1.0f, values, (size_t)c->width);
 }
 
-struct candidate {
-    const float *kv, *gate;
-};
-
-static struct candidate candidate_at(const struct compression *c, const batch_span *span, layer_memory *memory,
-                                     int64_t position, int lane) {
+static pooled_token token_at(const struct compression *c, const batch_span *span, layer_memory *memory,
+                             int64_t position, int lane) {
     size_t width = (size_t)c->width, offset = (size_t)(lane * c->dim);
     if (position >= span->position) {
         size_t t = (size_t)(span->first + (position - span->position));
-        return (struct candidate){c->kv + t * width + offset, c->gate + t * width + offset};
+        return (pooled_token){c->kv + t * width + offset, c->gate + t * width + offset};
     }
     const pending_ring *ring = ring_of(c, memory);
     const float *slot = ring->values + (size_t)(position % ring->n_slots) * 2 * width;
-    return (struct candidate){slot + offset, slot + width + offset};
+    return (pooled_token){slot + offset, slot + width + offset};
 }
 
 /* The tokens that window w pools. Ratio 4 overlaps: the previous window takes part with its first lane, the
  * window's own tokens with the second. */
-static int window_candidates(const struct compression *c, const batch_span *span, layer_memory *memory, int64_t w,
-                             struct candidate *candidates) {
-    int n = 0;
+static size_t window_tokens(const struct compression *c, const batch_span *span, layer_memory *memory, int64_t w,
+                            pooled_token *tokens) {
+    size_t n = 0;
     bool overlapping = c->width != c->dim;
     if (overlapping && w > 0)
-        for (int i = 0; i < c->ratio; i++) candidates[n++] = candidate_at(c, span, memory, (w - 1) * c->ratio + i, 0);
-    for (int i = 0; i < c->ratio; i++) candidates[n++] = candidate_at(c, span, memory, w * c->ratio + i, overlapping);
+        for (int i = 0; i < c->ratio; i++) tokens[n++] = token_at(c, span, memory, (w - 1) * c->ratio + i, 0);
+    for (int i = 0; i < c->ratio; i++) tokens[n++] = token_at(c, span, memory, w * c->ratio + i, overlapping);
     return n;
-}
-
-/* Per channel: the mean of kv weighted by the softmax of gate over the candidates. */
-static void pool_candidates(const struct candidate *candidates, int n, int dim, float *row) {
-    for (int j = 0; j < dim; j++) {
-        float top = candidates[0].gate[j], sum = 0, mean = 0;
-        for (int i = 1; i < n; i++) top = fmaxf(top, candidates[i].gate[j]);
-        for (int i = 0; i < n; i++) {
-            float weight = expf(candidates[i].gate[j] - top);
-            sum += weight;
-            mean += weight * candidates[i].kv[j];
-        }
-        row[j] = mean / sum;
-    }
 }
 
 struct window_task {
@@ -84,16 +65,17 @@ static void window_task(void *context, size_t task_index, int thread) {
     const struct window_task *task = context;
     const struct compression *c = task->c;
     const backend *base = c->b->backend;
+    const float_kernels *f = cpu_of(c->b)->kernels->f;
     int64_t window = task->first_window + (int64_t)task_index;
-    struct candidate candidates[128];
-    int n = window_candidates(c, task->span, task->memory, window, candidates);
+    pooled_token tokens[128];
+    size_t n = window_tokens(c, task->span, task->memory, window, tokens);
     float *row = cpu_of(c->b)->thread_scratch[thread];
-    pool_candidates(candidates, n, c->dim, row);
-    rms_norm(row, tensor_floats(c->w->norm), (size_t)c->dim, base->hparams->rms_epsilon, row);
+    f->pool(tokens, n, (size_t)c->dim, row);
+    rms_norm(cpu_of(c->b), row, tensor_floats(c->w->norm), (size_t)c->dim, base->hparams->rms_epsilon, row);
     float angles[2 * ROPE_MAX_PAIRS];
     rope_angles(base->rope.compressed, base->rope.n_pairs, window * c->ratio, angles);
-    rope_rotate(row + c->dim - 2 * base->rope.n_pairs, angles, base->rope.n_pairs, false);
-    if (c->is_index && c->format->round) hadamard_transform(row, c->dim);
+    f->rotate(row + c->dim - 2 * base->rope.n_pairs, angles, (size_t)base->rope.n_pairs, false);
+    if (c->is_index && c->format->round) f->hadamard(row, (size_t)c->dim);
     row_pages *pages = c->is_index ? &task->memory->index_rows : &task->memory->rows;
     row_encode(c->format, row, row_pages_at(pages, (size_t)window, c->format->n_bytes));
 }
@@ -137,9 +119,9 @@ static void raw_row_task(void *context, size_t t, int thread) {
     const backend *base = &cpu->base;
     size_t dim = (size_t)base->hparams->head_dim, n_pairs = (size_t)base->rope.n_pairs;
     float *kv = task->kv + t * dim;
-    rms_norm(kv, tensor_floats(task->w->attn_kv_norm), dim, base->hparams->rms_epsilon, kv);
+    rms_norm(cpu, kv, tensor_floats(task->w->attn_kv_norm), dim, base->hparams->rms_epsilon, kv);
     const float *angles = cpu->angles + (2 * t + (task->w->ratio != 0)) * 2 * n_pairs;
-    rope_rotate(kv + dim - 2 * n_pairs, angles, (int)n_pairs, false);
+    cpu->kernels->f->rotate(kv + dim - 2 * n_pairs, angles, n_pairs, false);
     row_encode(&base->format.raw, kv, cpu->fresh + t * base->format.raw.n_bytes);
 }
 

@@ -135,15 +135,18 @@ static ds4_status check_memory(const device *d, const gguf_file *file, ds4_error
 
 /* ---- life ---- */
 
-static ds4_status allocate_scratch(gpu_backend *gpu, ds4_error *error) {
+typedef struct scratch_part {
+    void **memory;
+    size_t n_bytes;
+} scratch_part;
+enum { N_SCRATCH_PARTS = 10 };
+
+static void list_scratch(gpu_backend *gpu, scratch_part out[N_SCRATCH_PARTS]) {
     const hyperparameters *h = gpu->base.hparams;
     size_t tokens = (size_t)gpu->base.max_tokens, pairs = tokens * ((size_t)h->n_experts_used + 1);
     size_t width = (size_t)h->width, groups = (width + HYPER_COLUMNS - 1) / HYPER_COLUMNS;
     size_t tiles = pairs / TILE_TOKENS + (size_t)h->n_experts + 2;
-    struct {
-        void **memory;
-        size_t n_bytes;
-    } part[] = {
+    const scratch_part part[N_SCRATCH_PARTS] = {
         {(void **)&gpu->partial, tokens * groups * HYPER_SUMS * sizeof(float)},
         {(void **)&gpu->router, tokens * (size_t)h->n_experts * sizeof(float)},
         {(void **)&gpu->low, tokens * (size_t)h->n_groups * (size_t)h->group_rank * sizeof(float)},
@@ -155,7 +158,13 @@ static ds4_status allocate_scratch(gpu_backend *gpu, ds4_error *error) {
         {(void **)&gpu->tile, tiles * sizeof(struct expert_tile)},
         {(void **)&gpu->n_tiles, sizeof(uint32_t)},
     };
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+    memcpy(out, part, sizeof part);
+}
+
+static ds4_status allocate_scratch(gpu_backend *gpu, ds4_error *error) {
+    scratch_part part[N_SCRATCH_PARTS];
+    list_scratch(gpu, part);
+    for (size_t i = 0; i < N_SCRATCH_PARTS; i++)
         if (!(*part[i].memory = gpu_memory_allocate(&gpu->memory, MEMORY_ACTIVATIONS, part[i].n_bytes)))
             return error_memory(error, "GPU scratch", part[i].n_bytes);
     return DS4_OK;
@@ -226,6 +235,33 @@ static ds4_status reserve_floats(gpu_backend *gpu, const char *what, float **mem
     return DS4_OK;
 }
 
+static size_t score_floats_for(const gpu_tables *t) {
+    size_t n_scores = (size_t)t->n_list * t->most_rows, least = (size_t)t->most_rows * MAX_MATVEC_TOKENS;
+    if (n_scores > SCORE_FLOATS) n_scores = SCORE_FLOATS; /* select then works in groups */
+    return n_scores < least && t->n_list ? least : n_scores;
+}
+
+ds4_status gpu_backend_n_bytes(const hyperparameters *hparams, const row_formats *format, int max_tokens,
+                               size_t n_context, size_t *n_bytes, ds4_error *error) {
+    gpu_backend gpu = {.base = {.op = &gpu_ops, .hparams = hparams, .format = *format, .max_tokens = max_tokens}};
+    gpu.base.rope.n_pairs = hparams->rotary_dim / 2;
+    scratch_part part[N_SCRATCH_PARTS];
+    list_scratch(&gpu, part);
+    size_t sum = 0, n_tokens = n_context < (size_t)max_tokens ? n_context : (size_t)max_tokens;
+    for (size_t i = 0; i < N_SCRATCH_PARTS; i++) sum += part[i].n_bytes;
+
+    int64_t *position = array_new(n_tokens, sizeof *position);
+    if (!position) return error_memory(error, "positions", n_tokens * sizeof *position);
+    for (size_t i = 0; i < n_tokens; i++) position[i] = (int64_t)(n_context - n_tokens + i);
+    batch_span span = {.position = (int64_t)(n_context - n_tokens), .n_tokens = (int)n_tokens, .n_wanted = 1};
+    batch b = {.backend = &gpu.base, .n_tokens = (int)n_tokens, .position = position, .span = &span, .n_spans = 1};
+    gpu_tables tables;
+    sum += gpu_tables_measure(&b, &tables);
+    free(position);
+    *n_bytes = sum + (score_floats_for(&tables) + (size_t)hparams->n_vocab) * sizeof(float);
+    return DS4_OK;
+}
+
 static ds4_status gpu_begin(const batch *b, ds4_error *error) {
     gpu_backend *gpu = gpu_of(b);
     gpu->status = DS4_OK;
@@ -233,11 +269,8 @@ static ds4_status gpu_begin(const batch *b, ds4_error *error) {
     ds4_status status = gpu_tables_fill(gpu, b, &gpu->tables, error);
     if (status != DS4_OK) return status;
     const gpu_tables *t = &gpu->tables;
-    size_t n_scores = (size_t)t->n_list * t->most_rows, n_vocab = (size_t)b->backend->hparams->n_vocab;
-    if (n_scores > SCORE_FLOATS) n_scores = SCORE_FLOATS; /* select then works in groups */
-    if (n_scores < (size_t)t->most_rows * MAX_MATVEC_TOKENS && t->n_list)
-        n_scores = (size_t)t->most_rows * MAX_MATVEC_TOKENS;
-    status = reserve_floats(gpu, "indexer scores", &gpu->score, &gpu->score_floats, n_scores, error);
+    size_t n_vocab = (size_t)b->backend->hparams->n_vocab;
+    status = reserve_floats(gpu, "indexer scores", &gpu->score, &gpu->score_floats, score_floats_for(t), error);
     if (status == DS4_OK)
         status = reserve_floats(gpu, "logits", &gpu->logits, &gpu->logits_floats, (size_t)t->n_wanted * n_vocab, error);
     if (status == DS4_OK) status = gpu->device->op->begin(gpu->device, error);

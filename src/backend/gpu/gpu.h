@@ -71,6 +71,9 @@ typedef struct gpu_memory {
 void *gpu_memory_allocate(gpu_memory *memory, memory_use use, size_t n_bytes);
 void gpu_memory_release(gpu_memory *memory, void *block);
 void gpu_memory_deinit(gpu_memory *memory);
+/* What a piece of n_bytes takes of an arena, and what the arenas take that hold pieces of n_piece_bytes in all. */
+size_t gpu_memory_piece_bytes(size_t n_bytes);
+uint64_t gpu_memory_arena_bytes(uint64_t max_buffer_bytes, uint64_t n_piece_bytes);
 /* Where a pointer into a block lies; no buffer for NULL. */
 device_binding gpu_memory_binding(const gpu_memory *memory, const void *pointer);
 /* As layer_info wants it; pointer is the start of a timeline's block, or aligned to 64 bytes in one. */
@@ -111,6 +114,8 @@ typedef struct gpu_tables {
 } gpu_tables;
 
 struct gpu_backend;
+/* Where everything lies; returns the bytes it takes. Fills in all of the tables but the buffer. */
+size_t gpu_tables_measure(const batch *b, gpu_tables *tables);
 ds4_status gpu_tables_fill(struct gpu_backend *gpu, const batch *b, gpu_tables *tables, ds4_error *error);
 
 /* ---- the backend ---- */
@@ -191,5 +196,10 @@ void gpu_logits(const batch *b, const model_weights *w, const float *streams);
 /* Takes over the device, also on failure. The file outlives the backend. */
 ds4_status gpu_backend_new(device *d, const hyperparameters *hparams, const gguf_file *file, const row_formats *format,
                            int max_tokens, backend **out, ds4_error *error);
+
+/* Bytes that the backend allocates for batches of up to max_tokens tokens in a context of n_context, one of which gets
+ * logits. The weights, activations and timelines are not among them. */
+ds4_status gpu_backend_n_bytes(const hyperparameters *hparams, const row_formats *format, int max_tokens,
+                               size_t n_context, size_t *n_bytes, ds4_error *error);
 
 #endif

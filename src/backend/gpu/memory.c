@@ -69,12 +69,31 @@ static size_class *class_of(gpu_memory *memory, size_t n_bytes) {
     return &memory->class[memory->n_classes++];
 }
 
+/* The largest that an arena can be. */
+static size_t arena_limit(uint64_t max_buffer_bytes) {
+    size_t addressable = (size_t)UNIT << OFFSET_BITS;
+    return max_buffer_bytes < addressable ? (size_t)max_buffer_bytes : addressable;
+}
+
+size_t gpu_memory_piece_bytes(size_t n_bytes) {
+    return UNIT + (n_bytes + UNIT - 1) / UNIT * UNIT;
+}
+
+uint64_t gpu_memory_arena_bytes(uint64_t max_buffer_bytes, uint64_t n_piece_bytes) {
+    size_t limit = arena_limit(max_buffer_bytes);
+    uint64_t sum = 0;
+    for (int i = 0; sum < n_piece_bytes && i < N_ARENAS; i++) {
+        size_t size = (size_t)FIRST_ARENA_BYTES << i;
+        sum += size < limit ? size : limit;
+    }
+    return sum < n_piece_bytes ? n_piece_bytes : sum; /* more than the arenas hold: too much in any case */
+}
+
 /* The number of an arena that has room; -1: there is none. */
 static int arena_with_room(gpu_memory *memory, size_t n_bytes) {
     for (int i = 0; i < memory->n_arenas; i++)
         if (memory->arena[i].n_bytes - memory->arena_used[i] >= n_bytes) return i;
-    size_t limit = memory->device->limits.max_buffer_bytes, addressable = (size_t)UNIT << OFFSET_BITS;
-    if (limit > addressable) limit = addressable;
+    size_t limit = arena_limit(memory->device->limits.max_buffer_bytes);
     if (memory->n_arenas == N_ARENAS || n_bytes > limit) return -1;
     int number = memory->n_arenas;
     size_t size = (size_t)FIRST_ARENA_BYTES << number;

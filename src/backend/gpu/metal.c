@@ -404,6 +404,16 @@ static ds4_status choose_device(metal *m, ds4_error *error) {
     return DS4_OK;
 }
 
+ds4_status metal_device_limits(device_limits *limits, ds4_error *error) {
+    metal m = {0};
+    void *pool = objc_autoreleasePoolPush();
+    ds4_status status = choose_device(&m, error);
+    ns_release(m.device);
+    objc_autoreleasePoolPop(pool);
+    if (status == DS4_OK) *limits = m.base.limits;
+    return status;
+}
+
 /* Residency is requested once, for the empty set: what is added later becomes resident by the set's commits. */
 static ds4_status make_queue(metal *m, ds4_error *error) {
     m->queue = mtl_new_queue(m->device);

@@ -7,4 +7,7 @@
 /* metallib: path of a compiled library, or NULL: then the source is compiled. */
 ds4_status metal_device_open(const char *metallib, const char *source, device **out, ds4_error *error);
 
+/* What the device that would be chosen can do, without compiling anything for it. */
+ds4_status metal_device_limits(device_limits *limits, ds4_error *error);
+
 #endif

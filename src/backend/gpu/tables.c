@@ -39,8 +39,7 @@ static size_t place(size_t *at, size_t n_bytes) {
     return start;
 }
 
-/* Where everything lies; returns the bytes it takes. */
-static size_t lay_out(const batch *b, gpu_tables *t) {
+size_t gpu_tables_measure(const batch *b, gpu_tables *t) {
     const hyperparameters *h = b->backend->hparams;
     size_t n_tokens = (size_t)b->n_tokens, n_spans = (size_t)b->n_spans, at = 0;
     size_t angles_bytes = 2 * (size_t)b->backend->rope.n_pairs * sizeof(float);
@@ -158,7 +157,7 @@ static void fill_spans(const batch *b, const gpu_tables *t, uint8_t *table) {
 }
 
 ds4_status gpu_tables_fill(gpu_backend *gpu, const batch *b, gpu_tables *t, ds4_error *error) {
-    ds4_status status = reserve(gpu, t, lay_out(b, t), error);
+    ds4_status status = reserve(gpu, t, gpu_tables_measure(b, t), error);
     if (status != DS4_OK) return status;
     uint8_t *table = gpu->device->op->buffer_contents(t->buffer);
     fill_tokens(b, t, table);

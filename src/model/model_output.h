@@ -1,6 +1,6 @@
 /* Writing a model's metadata: after the first failure the rest does nothing. */
-#ifndef SUPPORT_MODEL_OUTPUT_H
-#define SUPPORT_MODEL_OUTPUT_H
+#ifndef MODEL_MODEL_OUTPUT_H
+#define MODEL_MODEL_OUTPUT_H
 
 #include "gguf/gguf.h"
 
