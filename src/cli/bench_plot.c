@@ -15,7 +15,7 @@
 #define PANEL_HEIGHT 180.0
 #define PANEL_GAP 64.0
 #define HEIGHT (TOP + 2 * PANEL_HEIGHT + PANEL_GAP + 56)
-#define INDENT 36.0      /* of the first point from the axis */
+#define INDENT 44.0      /* of the first point from the axis */
 #define LABEL_WIDTH 76.0 /* labels nearer to each other are left out */
 
 enum { MAX_TICKS = 5 };
@@ -228,7 +228,8 @@ static void add_title(bench_text *text, const bench_report *r) {
     int n = snprintf(line, sizeof line, "%.120s%s%d thread%s, %s%s%s%s", r->cpu, *r->cpu ? ", " : "", r->n_threads,
                      r->n_threads == 1 ? "" : "s", r->backend, *r->kernels ? " " : "", r->kernels,
                      r->exact ? " exact" : "");
-    if (r->bandwidth > 0) snprintf(line + n, sizeof line - (size_t)n, ", memory %s GB/s", bench_number(r->bandwidth * 1e-9, rate));
+    if (r->bandwidth > 0)
+        snprintf(line + n, sizeof line - (size_t)n, ", memory %s GB/s", bench_number(r->bandwidth * 1e-9, rate));
     add_label(text, LEFT, 47, "start", "faint", line);
     snprintf(line, sizeof line, "version %s, %s", DS4_VERSION, r->date);
     add_label(text, LEFT, 64, "start", "faint", line);

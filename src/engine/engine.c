@@ -134,7 +134,9 @@ static ds4_status new_backend(const ds4_model *model, const ds4_engine_options *
     if (!options->n_threads && n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set(error, DS4_ERROR_ARGUMENT, "%d threads: expected 1 to %d", n_threads, MAX_THREADS);
-    cpu_options cpu = {.n_threads = n_threads, .exact = options->exact, .kernels = getenv("DS4_CPU")};
+    const char *kernels = getenv("DS4_CPU");
+    cpu_options cpu = {
+        .n_threads = n_threads, .exact = options->exact, .kernels = kernels && *kernels ? kernels : NULL};
     return cpu_backend_new(h, &format, &cpu, chunk_tokens, out, error);
 }
 
