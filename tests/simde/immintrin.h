@@ -31,9 +31,9 @@ typedef uint64_t __mmask64;
 #include <math.h>
 #include <string.h>
 
-#define SIMDE_RETURN(result_type)                                                                                      \
-    result_type result;                                                                                                \
-    memcpy(&result, r, sizeof result);                                                                                 \
+#define SIMDE_RETURN(result_type)      \
+    result_type result;                \
+    memcpy(&result, r, sizeof result); \
     return result
 
 static inline __m512 simde_fma_512(__m512 x, __m512 y, __m512 z, float sign, __mmask16 mask) {

@@ -2,12 +2,12 @@
  * Inner loops for AVX-512 with VNNI, VBMI and GFNI: Intel since Ice Lake, AMD since Zen 4.
  *
  * A vector has sixteen rows: lane r of it is four neighbouring weights of row r, as vpdpbusd wants them. Inputs are
- * broadcast from memory. So no sum ever has to be gathered from lanes, scales are applied to sixteen rows at once, and
- * a step of one token costs what a step of many does. Blocks get there by transposing what is stored, before it is
- * decoded: 64 bytes of sixteen rows are 80 instructions and, in two bits each, 4096 weights.
+ * broadcast from memory. So no sum has to be gathered from the lanes of a vector, and scales are applied to sixteen
+ * rows at once; this pays for one token already. What is stored is transposed before it is decoded: 64 bytes of sixteen
+ * rows take 80 instructions, and are 4096 weights of two bits.
  *
- * Only Q8_0 with one token is different: its blocks take as long either way, and walking along the rows reads memory in
- * the best order.
+ * Only Q8_0 with one token is different: its blocks take as long either way, and four rows are a better order to read
+ * memory in than sixteen.
  *
  * vpdpbusd multiplies unsigned bytes with signed ones. Signed weights are stored with a constant added; sums start at
  * minus this constant times the sum of the input's values, which comes with the input.
@@ -15,21 +15,20 @@
 #include "backend/cpu/kernels.h"
 
 #if defined(__x86_64__)
-#include "gguf/iq2_grid.h"
-
 #include <assert.h>
 #include <immintrin.h>
 
 #include "backend/cpu/float_kernels.inc"
 
 #define INLINE static inline __attribute__((always_inline))
-/* Loops over arrays that are to stay in registers. */
+/* A loop over arrays that are to stay in registers. */
 #if defined(UNROLL) /* by a test */
 #elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+#define EACH(i, n) UNROLL for (size_t i = 0; i < (size_t)(n); i++)
 
 enum {
     ROWS = PANEL_ROWS, /* of a vector */
@@ -78,22 +77,7 @@ INLINE void prefetch(const uint8_t *from, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(from + i);
 }
 
-/* Sixteen bytes of each row: out[i] is bytes 4i .. 4i + 3, a row a lane. */
-INLINE void load_columns(const uint8_t *const row[ROWS], size_t at, __m512i out[4]) {
-    __m512i in[4];
-    UNROLL for (int i = 0; i < 4; i++) {
-        in[i] = _mm512_castsi128_si512(load_128(row[i] + at));
-        in[i] = _mm512_inserti32x4(in[i], load_128(row[4 + i] + at), 1);
-        in[i] = _mm512_inserti32x4(in[i], load_128(row[8 + i] + at), 2);
-        in[i] = _mm512_inserti32x4(in[i], load_128(row[12 + i] + at), 3);
-    }
-    __m512i a = _mm512_unpacklo_epi32(in[0], in[1]), b = _mm512_unpacklo_epi32(in[2], in[3]);
-    __m512i c = _mm512_unpackhi_epi32(in[0], in[1]), d = _mm512_unpackhi_epi32(in[2], in[3]);
-    out[0] = _mm512_unpacklo_epi64(a, b);
-    out[1] = _mm512_unpackhi_epi64(a, b);
-    out[2] = _mm512_unpacklo_epi64(c, d);
-    out[3] = _mm512_unpackhi_epi64(c, d);
-}
+#include "backend/cpu/kernels_avx512_decode.inc"
 
 /* ---- quantising ---- */
 
@@ -152,8 +136,8 @@ static void quantise_256(const float *x, size_t n, int8_t *out) {
     }
 
 /* Tokens of the next tile, if n are left: all tiles about alike. */
-static int tile_tokens(int n) {
-    int n_tiles = (n + TOKENS - 1) / TOKENS;
+static size_t tile_tokens(size_t n) {
+    size_t n_tiles = (n + TOKENS - 1) / TOKENS;
     return (n + n_tiles - 1) / n_tiles;
 }
 
@@ -174,13 +158,17 @@ static tile_rows rows_from(const product *p, size_t first) {
 
 /* sum + products of 32 weights of a tile's rows, panels being `stride` bytes apart, with values of n_tokens. */
 INLINE void add_32(__m512i sum[PANELS][TOKENS], const uint8_t *panel, size_t stride, const int8_t *const *q, size_t at,
-                   const int n_tokens) {
-    UNROLL for (size_t i = 0; i < 8; i++) {
+                   const size_t n_tokens) {
+    EACH(i, 8) {
         __m512i w[PANELS];
-        UNROLL for (int k = 0; k < PANELS; k++) w[k] = load_512(panel + (size_t)k * stride + i * VECTOR);
-        UNROLL for (int t = 0; t < n_tokens; t++) {
+        EACH(k, PANELS) {
+            w[k] = load_512(panel + k * stride + i * VECTOR);
+        }
+        EACH(t, n_tokens) {
             __m512i x = _mm512_set1_epi32(load_i32(q[t] + at + 4 * i));
-            UNROLL for (int k = 0; k < PANELS; k++) sum[k][t] = _mm512_dpbusd_epi32(sum[k][t], w[k], x);
+            EACH(k, PANELS) {
+                sum[k][t] = _mm512_dpbusd_epi32(sum[k][t], w[k], x);
+            }
         }
     }
 }
@@ -220,13 +208,13 @@ INLINE __m512i add_pairs_64(__m512i a, __m512i b) {
 /* Products of sixteen blocks of a row, in order. */
 INLINE __m512i chunk_dots(const uint8_t *w, const chunk_input *x) {
     __m512i sum[8];
-    UNROLL for (int i = 0; i < 8; i++) {
+    EACH(i, 8) {
         __m512i pair = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(w + i * Q8_BYTES + 2)));
         pair = _mm512_inserti64x4(pair, _mm256_loadu_si256((const void *)(w + (i + 8) * Q8_BYTES + 2)), 1);
         pair = _mm512_xor_si512(pair, _mm512_set1_epi8((char)0x80));
         sum[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), pair, load_512(x->q[i]));
     }
-    /* of blocks i .. i + 3, eight lanes each: two are left in each half */
+    /* Lane i of each quarter is what is left of block i (low) or 4 + i (high), or of those eight further on. */
     __m512i low = add_pairs_64(add_pairs_32(sum[0], sum[1]), add_pairs_32(sum[2], sum[3]));
     __m512i high = add_pairs_64(add_pairs_32(sum[4], sum[5]), add_pairs_32(sum[6], sum[7]));
     __m512i a = _mm512_permutex2var_epi64(low, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), high);
@@ -236,7 +224,9 @@ INLINE __m512i chunk_dots(const uint8_t *w, const chunk_input *x) {
 
 INLINE __m256 add_chunk(__m256 sum, const uint8_t *w, const chunk_input *x) {
     uint16_t half[CHUNK];
-    UNROLL for (int i = 0; i < CHUNK; i++) memcpy(&half[i], w + i * Q8_BYTES, sizeof *half);
+    EACH(i, CHUNK) {
+        memcpy(&half[i], w + i * Q8_BYTES, sizeof *half);
+    }
     __m512 dot = _mm512_cvtepi32_ps(chunk_dots(w, x));
     __m512 scale = _mm512_mul_ps(halves_to_floats(half), _mm512_loadu_ps(x->scale));
     sum = _mm256_fmadd_ps(_mm512_castps512_ps256(dot), _mm512_castps512_ps256(scale), sum);
@@ -251,25 +241,27 @@ static __m256 add_rest(__m256 sum, const uint8_t *w, size_t n, const chunk_input
     return add_chunk(sum, chunk, x);
 }
 
-INLINE void q8_0_rows(const product *p, size_t r, const int n_rows, const chunk_input *x) {
+INLINE void q8_0_rows(const product *p, size_t r, const size_t n_rows, const chunk_input *x) {
     __m256 sum[Q8_ROWS];
-    UNROLL for (int i = 0; i < n_rows; i++) sum[i] = _mm256_setzero_ps();
+    EACH(i, n_rows) {
+        sum[i] = _mm256_setzero_ps();
+    }
     size_t n_chunks = p->n / 32 / CHUNK, rest = p->n / 32 % CHUNK;
     const uint8_t *w = p->w + r * p->row_bytes;
     for (size_t c = 0; c < n_chunks; c++) {
-        size_t at = c * CHUNK_BYTES, ahead = place_ahead(at, Q8_AHEAD, p, r, (size_t)n_rows);
-        for (int i = 0; i < n_rows; i++) {
-            const uint8_t *row = w + (size_t)i * p->row_bytes;
+        size_t at = c * CHUNK_BYTES, ahead = place_ahead(at, Q8_AHEAD, p, r, n_rows);
+        for (size_t i = 0; i < n_rows; i++) {
+            const uint8_t *row = w + i * p->row_bytes;
             prefetch(row + ahead, CHUNK_BYTES);
             sum[i] = add_chunk(sum[i], row + at, x + c);
         }
     }
-    for (int i = 0; i < n_rows; i++) {
-        const uint8_t *row = w + (size_t)i * p->row_bytes;
+    for (size_t i = 0; i < n_rows; i++) {
+        const uint8_t *row = w + i * p->row_bytes;
         if (rest) sum[i] = add_rest(sum[i], row + n_chunks * CHUNK_BYTES, rest, x + n_chunks);
         float s[8];
         _mm256_storeu_ps(s, sum[i]);
-        p->y[0][r + (size_t)i] = ((((((s[0] + s[1]) + s[2]) + s[3]) + s[4]) + s[5]) + s[6]) + s[7];
+        p->y[0][r + i] = ((((((s[0] + s[1]) + s[2]) + s[3]) + s[4]) + s[5]) + s[6]) + s[7];
     }
 }
 
@@ -300,18 +292,6 @@ static panel_q8 panel_q8_in(void *scratch, size_t n_blocks) {
     return panel;
 }
 
-INLINE void decode_q8_0(const uint8_t *const row[ROWS], size_t at, uint8_t *w, float *scale) {
-    uint16_t half[ROWS];
-    UNROLL for (int i = 0; i < ROWS; i++) memcpy(&half[i], row[i] + at, sizeof *half);
-    UNROLL for (size_t i = 0; i < 2; i++) {
-        __m512i column[4];
-        load_columns(row, at + 2 + 16 * i, column);
-        UNROLL for (size_t j = 0; j < 4; j++)
-            _mm512_store_si512(w + (4 * i + j) * VECTOR, _mm512_xor_si512(column[j], _mm512_set1_epi8((char)0x80)));
-    }
-    _mm512_store_ps(scale, halves_to_floats(half));
-}
-
 static void decode_rows_q8_0(const product *p, const tile_rows *rows, const panel_q8 *panel) {
     size_t n_blocks = panel->n_blocks, n_more = n_blocks % 8;
     for (size_t b = 0; b < n_blocks; b++) {
@@ -327,11 +307,20 @@ static void decode_rows_q8_0(const product *p, const tile_rows *rows, const pane
     }
 }
 
+static void start_q8_0(const product *p, size_t token, size_t n_tokens, const panel_q8 *panel) {
+    for (size_t t = 0; t < n_tokens; t++) {
+        const int16_t *sum = activation_sums(ACTIVATION_Q32, p->x[token + t], p->n);
+        int32_t *start = panel->start + t * panel->n_blocks;
+        for (size_t b = 0; b < panel->n_blocks; b++) start[b] = -128 * sum[b];
+    }
+}
+
 /* Sums are added up in the results' places: no registers are left. */
-INLINE void tile_q8_0(const int n_tokens, const product *p, int token, const panel_q8 *panel, const tile_rows *rows) {
+INLINE void tile_q8_0(const size_t n_tokens, const product *p, size_t token, const panel_q8 *panel,
+                      const tile_rows *rows) {
     const int8_t *q[TOKENS];
     const float *scale[TOKENS];
-    UNROLL for (int t = 0; t < n_tokens; t++) {
+    EACH(t, n_tokens) {
         q[t] = p->x[token + t];
         scale[t] = activation_scales(q[t], p->n);
     }
@@ -340,26 +329,36 @@ INLINE void tile_q8_0(const int n_tokens, const product *p, int token, const pan
     const float *row_scale = panel->scale;
     for (size_t residue = 0; residue < 8; residue++) {
         __m512 sum[PANELS][TOKENS];
-        UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) sum[k][t] =
-            _mm512_setzero_ps();
+        EACH(t, n_tokens) {
+            EACH(k, PANELS) {
+                sum[k][t] = _mm512_setzero_ps();
+            }
+        }
         for (size_t b = residue; b < n_blocks; b += 8) {
             __m512i dot[PANELS][TOKENS];
-            UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) dot[k][t] =
-                _mm512_set1_epi32(panel->start[(size_t)t * n_blocks + b]);
+            EACH(t, n_tokens) {
+                EACH(k, PANELS) {
+                    dot[k][t] = _mm512_set1_epi32(panel->start[t * n_blocks + b]);
+                }
+            }
             add_32(dot, w, stride, q, 32 * b, n_tokens);
-            UNROLL for (int k = 0; k < PANELS; k++) {
-                __m512 dw = _mm512_load_ps(row_scale + (size_t)k * n_blocks * ROWS);
-                UNROLL for (int t = 0; t < n_tokens; t++) sum[k][t] = _mm512_fmadd_ps(
-                    _mm512_cvtepi32_ps(dot[k][t]), _mm512_mul_ps(dw, _mm512_set1_ps(scale[t][b])), sum[k][t]);
+            EACH(k, PANELS) {
+                __m512 dw = _mm512_load_ps(row_scale + k * n_blocks * ROWS);
+                EACH(t, n_tokens) {
+                    __m512 both = _mm512_mul_ps(dw, _mm512_set1_ps(scale[t][b]));
+                    sum[k][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[k][t]), both, sum[k][t]);
+                }
             }
             w += Q8_PANEL;
             row_scale += ROWS;
         }
-        UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) {
-            float *y = p->y[token + t] + rows->first + k * ROWS;
-            __m512 total = sum[k][t];
-            if (residue) total = _mm512_add_ps(_mm512_maskz_loadu_ps(rows->mask[k], y), total);
-            _mm512_mask_storeu_ps(y, rows->mask[k], total);
+        EACH(t, n_tokens) {
+            EACH(k, PANELS) {
+                float *y = p->y[token + t] + rows->first + k * ROWS;
+                __m512 total = sum[k][t];
+                if (residue) total = _mm512_add_ps(_mm512_maskz_loadu_ps(rows->mask[k], y), total);
+                _mm512_mask_storeu_ps(y, rows->mask[k], total);
+            }
         }
     }
 }
@@ -369,17 +368,14 @@ static void product_q8_0(const product *p) {
         q8_0_one_token(p);
         return;
     }
+    size_t n_tokens = (size_t)p->n_tokens;
     panel_q8 panel = panel_q8_in(p->scratch, p->n / 32);
     for (size_t r = 0; r < p->n_rows; r += PANELS * ROWS) {
         tile_rows rows = rows_from(p, r);
         decode_rows_q8_0(p, &rows, &panel);
-        for (int token = 0, n; token < p->n_tokens; token += n) {
-            n = tile_tokens(p->n_tokens - token);
-            for (int t = 0; t < n; t++) {
-                const int16_t *sum = activation_sums(ACTIVATION_Q32, p->x[token + t], p->n);
-                int32_t *start = panel.start + (size_t)t * panel.n_blocks;
-                for (size_t b = 0; b < panel.n_blocks; b++) start[b] = -128 * sum[b];
-            }
+        for (size_t token = 0, n; token < n_tokens; token += n) {
+            n = tile_tokens(n_tokens - token);
+            start_q8_0(p, token, n, &panel);
             CALL_TILE(tile_q8_0, n, p, token, &panel, &rows);
         }
     }
@@ -387,15 +383,7 @@ static void product_q8_0(const product *p) {
 
 /* ---- blocks of 256 ---- */
 
-/* A block of sixteen rows, decoded. */
-typedef struct panel_256 {
-    uint8_t w[8][8 * VECTOR]; /* groups of 32 */
-    int32_t scale[8][ROWS];   /* of groups (Q4_K, IQ2_XXS) */
-    int16_t min[8][ROWS][2];  /* of parts of 16 */
-    float d[ROWS], dmin[ROWS];
-} __attribute__((aligned(64))) panel_256;
-
-/* What a format needs of it. */
+/* What a format needs of its panels, see kernels_avx512_decode.inc. */
 typedef struct format_256 {
     size_t block_bytes;
     bool scaled;  /* groups have scales; otherwise they are multiplied in */
@@ -403,7 +391,7 @@ typedef struct format_256 {
     bool biased;  /* weights have IQ2_BIAS added, and the input is in the order of iq2_order */
 } format_256;
 
-enum { AHEAD_BLOCKS = 6, IQ2_BIAS = 64 };
+enum { AHEAD_BLOCKS = 6 };
 
 /* The same block of some tokens. */
 typedef struct input_256 {
@@ -414,66 +402,113 @@ typedef struct input_256 {
     int32_t start[TOKENS][8]; /* IQ2_XXS: -IQ2_BIAS * sums of each 32 */
 } __attribute__((aligned(64))) input_256;
 
-INLINE void tile_256(const int n_tokens, const product *p, int token, const panel_256 *panel, const input_256 *x,
-                     const tile_rows *rows, bool first, const format_256 format) {
+/* Sums of a block, weights being multiplied with their scales already. */
+INLINE void plain_dots(__m512i dot[PANELS][TOKENS], const panel_256 *panel, const input_256 *x, const size_t n_tokens) {
     /* with few sums, more of each, as an addition has to wait for the one before */
-    const int n_parts = format.scaled || n_tokens > 3 ? 1 : n_tokens > 1 ? 2 : 4;
-    __m512i dots[PANELS][TOKENS], part[4][PANELS][TOKENS];
-    UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) {
-        dots[k][t] = _mm512_setzero_si512();
-        UNROLL for (int i = 0; i < n_parts; i++) part[i][k][t] = _mm512_setzero_si512();
+    const size_t n_parts = n_tokens > 3 ? 1 : n_tokens > 1 ? 2 : 4;
+    __m512i part[4][PANELS][TOKENS];
+    EACH(i, n_parts) {
+        EACH(t, n_tokens) {
+            EACH(k, PANELS) {
+                part[i][k][t] = _mm512_setzero_si512();
+            }
+        }
     }
-    for (size_t g = 0; g < 8; g += (size_t)n_parts) {
-        UNROLL for (size_t i = 0; i < (size_t)n_parts; i++) {
-            if (format.scaled)
-                UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) part[i][k][t] =
-                    format.biased ? _mm512_set1_epi32(x->start[t][g]) : _mm512_setzero_si512();
+    for (size_t g = 0; g < 8; g += n_parts) {
+        EACH(i, n_parts) {
             add_32(part[i], panel->w[g + i], sizeof *panel, x->q, 32 * (g + i), n_tokens);
         }
-        if (format.scaled) UNROLL for (int k = 0; k < PANELS; k++) {
-                __m512i scale = load_512(panel[k].scale[g]);
-                UNROLL for (int t = 0; t < n_tokens; t++) dots[k][t] =
-                    _mm512_add_epi32(dots[k][t], _mm512_mullo_epi32(scale, part[0][k][t]));
-            }
     }
-    if (!format.scaled)
-        UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++)
-            UNROLL for (int i = 0; i < n_parts; i++) dots[k][t] = _mm512_add_epi32(dots[k][t], part[i][k][t]);
-
-    __m512i mins[PANELS][TOKENS];
-    UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) mins[k][t] =
-        _mm512_setzero_si512();
-    if (format.minimum) UNROLL for (int i = 0; i < 8; i++) {
-            __m512i min[PANELS];
-            UNROLL for (int k = 0; k < PANELS; k++) min[k] = load_512(panel[k].min[i]);
-            UNROLL for (int t = 0; t < n_tokens; t++) {
-                __m512i sum = _mm512_set1_epi32(load_i32(x->sum[t] + 2 * i));
-                UNROLL for (int k = 0; k < PANELS; k++) mins[k][t] = _mm512_dpwssd_epi32(mins[k][t], min[k], sum);
+    EACH(t, n_tokens) {
+        EACH(k, PANELS) {
+            dot[k][t] = part[0][k][t];
+            EACH(i, n_parts - 1) {
+                dot[k][t] = _mm512_add_epi32(dot[k][t], part[i + 1][k][t]);
             }
         }
+    }
+}
 
-    UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < PANELS; k++) {
+INLINE void scaled_dots(__m512i dot[PANELS][TOKENS], const panel_256 *panel, const input_256 *x, const size_t n_tokens,
+                        const bool biased) {
+    EACH(t, n_tokens) {
+        EACH(k, PANELS) {
+            dot[k][t] = _mm512_setzero_si512();
+        }
+    }
+    for (size_t g = 0; g < 8; g++) {
+        __m512i sum[PANELS][TOKENS];
+        EACH(t, n_tokens) {
+            EACH(k, PANELS) {
+                sum[k][t] = biased ? _mm512_set1_epi32(x->start[t][g]) : _mm512_setzero_si512();
+            }
+        }
+        add_32(sum, panel->w[g], sizeof *panel, x->q, 32 * g, n_tokens);
+        EACH(k, PANELS) {
+            __m512i scale = load_512(panel[k].scale[g]);
+            EACH(t, n_tokens) {
+                dot[k][t] = _mm512_add_epi32(dot[k][t], _mm512_mullo_epi32(scale, sum[k][t]));
+            }
+        }
+    }
+}
+
+INLINE void minimum_dots(__m512i dot[PANELS][TOKENS], const panel_256 *panel, const input_256 *x,
+                         const size_t n_tokens) {
+    EACH(t, n_tokens) {
+        EACH(k, PANELS) {
+            dot[k][t] = _mm512_setzero_si512();
+        }
+    }
+    EACH(i, 8) {
+        __m512i min[PANELS];
+        EACH(k, PANELS) {
+            min[k] = load_512(panel[k].min[i]);
+        }
+        EACH(t, n_tokens) {
+            __m512i sum = _mm512_set1_epi32(load_i32(x->sum[t] + 2 * i));
+            EACH(k, PANELS) {
+                dot[k][t] = _mm512_dpwssd_epi32(dot[k][t], min[k], sum);
+            }
+        }
+    }
+}
+
+/* Adds a block of a tile to the results; the first one sets them. */
+INLINE void tile_256(const size_t n_tokens, const product *p, size_t token, const panel_256 *panel, const input_256 *x,
+                     const tile_rows *rows, bool first, const format_256 format) {
+    __m512i dot[PANELS][TOKENS], min[PANELS][TOKENS];
+    if (format.scaled)
+        scaled_dots(dot, panel, x, n_tokens, format.biased);
+    else
+        plain_dots(dot, panel, x, n_tokens);
+    if (format.minimum) minimum_dots(min, panel, x, n_tokens);
+    EACH(t, n_tokens) {
         __m512 dx = _mm512_set1_ps(x->scale[t]);
-        float *y = p->y[token + t] + rows->first + k * ROWS;
-        __m512 sum = first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(rows->mask[k], y);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[k][t]), _mm512_mul_ps(_mm512_load_ps(panel[k].d), dx), sum);
-        if (format.minimum)
-            sum =
-                _mm512_fnmadd_ps(_mm512_cvtepi32_ps(mins[k][t]), _mm512_mul_ps(_mm512_load_ps(panel[k].dmin), dx), sum);
-        _mm512_mask_storeu_ps(y, rows->mask[k], sum);
+        EACH(k, PANELS) {
+            float *y = p->y[token + t] + rows->first + k * ROWS;
+            __m512 sum = first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(rows->mask[k], y);
+            __m512 scale = _mm512_mul_ps(_mm512_load_ps(panel[k].d), dx);
+            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[k][t]), scale, sum);
+            if (format.minimum) {
+                scale = _mm512_mul_ps(_mm512_load_ps(panel[k].dmin), dx);
+                sum = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(min[k][t]), scale, sum);
+            }
+            _mm512_mask_storeu_ps(y, rows->mask[k], sum);
+        }
     }
 }
 
 /* Value 8e + j of 32 moves to 4j + e: four bytes are then of the four entries of a group, see decode_iq2_xxs. */
 INLINE __m512i iq2_order(void) {
-    const __m512i first = _mm512_setr_epi32(0x18100800, 0x19110901, 0x1a120a02, 0x1b130b03, 0x1c140c04, 0x1d150d05,
-                                            0x1e160e06, 0x1f170f07, 0x38302820, 0x39312921, 0x3a322a22, 0x3b332b23,
-                                            0x3c342c24, 0x3d352d25, 0x3e362e26, 0x3f372f27);
-    return first;
+    return _mm512_setr_epi32(0x18100800, 0x19110901, 0x1a120a02, 0x1b130b03, 0x1c140c04, 0x1d150d05, 0x1e160e06,
+                             0x1f170f07, 0x38302820, 0x39312921, 0x3a322a22, 0x3b332b23, 0x3c342c24, 0x3d352d25,
+                             0x3e362e26, 0x3f372f27);
 }
 
-INLINE void take_inputs(const product *p, int token, int n_tokens, size_t b, input_256 *x, const format_256 format) {
-    for (int t = 0; t < n_tokens; t++) {
+INLINE void take_inputs(const product *p, size_t token, size_t n_tokens, size_t b, input_256 *x,
+                        const format_256 format) {
+    for (size_t t = 0; t < n_tokens; t++) {
         const int8_t *q = p->x[token + t];
         x->q[t] = q + 256 * b;
         x->scale[t] = activation_scales(q, p->n)[b];
@@ -492,6 +527,7 @@ typedef void decode_256(const uint8_t *const row[ROWS], size_t at, panel_256 *ou
 INLINE void product_256(const product *p, const format_256 format, decode_256 *decode, const void *tables) {
     panel_256 panel[PANELS];
     input_256 x;
+    size_t n_tokens = (size_t)p->n_tokens;
     for (size_t r = 0; r < p->n_rows; r += PANELS * ROWS) {
         tile_rows rows = rows_from(p, r);
         for (size_t b = 0; b < p->n / 256; b++) {
@@ -502,8 +538,8 @@ INLINE void product_256(const product *p, const format_256 format, decode_256 *d
                 for (int i = 0; i < ROWS; i++) prefetch(row[i] + ahead, format.block_bytes);
                 decode(row, at, &panel[k], tables);
             }
-            for (int token = 0, n; token < p->n_tokens; token += n) {
-                n = tile_tokens(p->n_tokens - token);
+            for (size_t token = 0, n; token < n_tokens; token += n) {
+                n = tile_tokens(n_tokens - token);
                 take_inputs(p, token, n, b, &x, format);
                 CALL_TILE(tile_256, n, p, token, panel, &x, &rows, b == 0, format);
             }
@@ -511,175 +547,12 @@ INLINE void product_256(const product *p, const format_256 format, decode_256 *d
     }
 }
 
-/* Two halves next to each other, of each row. */
-INLINE void store_scales(__m512i halves, panel_256 *out) {
-    _mm512_store_ps(out->d, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(halves)));
-    _mm512_store_ps(out->dmin, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(halves, 16))));
-}
-
-/* Bytes a and b of each lane, as 16 bits. */
-INLINE __m512i widen_bytes(__m512i x, int a, int b) {
-    const __m512i lane = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x00040004, 0x00080008, 0x000c000c));
-    __m512i choice = _mm512_add_epi32(lane, _mm512_set1_epi32(a | b << 16 | (int)0x80008000u));
-    return _mm512_shuffle_epi8(x, choice);
-}
-
-/* ---- Q2_K ---- */
-
-INLINE void decode_q2_k(const uint8_t *const row[ROWS], size_t at, panel_256 *out, const void *tables) {
-    (void)tables;
-    uint32_t halves[ROWS];
-    UNROLL for (int i = 0; i < ROWS; i++) memcpy(&halves[i], row[i] + at + 80, sizeof *halves);
-    const __m512i low = _mm512_set1_epi8(15);
-    __m512i packed[4], scale[16];
-    load_columns(row, at, packed);
-    UNROLL for (int i = 0; i < 4; i++) {
-        __m512i s = _mm512_and_si512(packed[i], low), m = _mm512_and_si512(_mm512_srli_epi32(packed[i], 4), low);
-        UNROLL for (int j = 0; j < 4; j++) scale[4 * i + j] = widen_bytes(s, j, j);
-        _mm512_store_si512(out->min[2 * i], widen_bytes(m, 0, 1));
-        _mm512_store_si512(out->min[2 * i + 1], widen_bytes(m, 2, 3));
-    }
-    /* A weight times its scale is 45 at most: a 16-bit multiplication is two of bytes. */
-    UNROLL for (size_t half = 0; half < 2; half++) UNROLL for (size_t side = 0; side < 2; side++) {
-        __m512i column[4];
-        load_columns(row, at + 16 + 32 * half + 16 * side, column);
-        UNROLL for (size_t i = 0; i < 4; i++) UNROLL for (unsigned r = 0; r < 4; r++) {
-            __m512i w = _mm512_and_si512(_mm512_srli_epi32(column[i], 2 * r), _mm512_set1_epi8(3));
-            w = _mm512_mullo_epi16(w, scale[8 * half + 2 * r + side]);
-            _mm512_store_si512(out->w[4 * half + r] + (4 * side + i) * VECTOR, w);
-        }
-    }
-    store_scales(load_512(halves), out);
-}
-
 static void product_q2_k(const product *p) {
     product_256(p, (format_256){.block_bytes = 84, .minimum = true}, decode_q2_k, NULL);
 }
 
-/* ---- Q4_K ---- */
-
-INLINE void decode_q4_k(const uint8_t *const row[ROWS], size_t at, panel_256 *out, const void *tables) {
-    (void)tables;
-    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30), six = _mm512_set1_epi8(63);
-    __m512i head[4], scale[2], min[2];
-    load_columns(row, at, head);
-    store_scales(head[0], out);
-    scale[0] = _mm512_and_si512(head[1], six);
-    min[0] = _mm512_and_si512(head[2], six);
-    scale[1] = _mm512_or_si512(_mm512_and_si512(head[3], low), _mm512_and_si512(_mm512_srli_epi32(head[1], 2), high));
-    min[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(head[3], 4), low),
-                             _mm512_and_si512(_mm512_srli_epi32(head[2], 2), high));
-    UNROLL for (int g = 0; g < 8; g++) {
-        const int word = g / 4, byte = g % 4;
-        _mm512_store_si512(out->scale[g],
-                           _mm512_and_si512(widen_bytes(scale[word], byte, byte), _mm512_set1_epi32(0xffff)));
-        _mm512_store_si512(out->min[g], widen_bytes(min[word], byte, byte));
-    }
-    UNROLL for (size_t i = 0; i < 8; i++) {
-        __m512i column[4];
-        load_columns(row, at + 16 + 16 * i, column);
-        UNROLL for (size_t j = 0; j < 4; j++) {
-            size_t to = (i % 2 * 4 + j) * VECTOR;
-            _mm512_store_si512(out->w[i / 2 * 2] + to, _mm512_and_si512(column[j], low));
-            _mm512_store_si512(out->w[i / 2 * 2 + 1] + to, _mm512_and_si512(_mm512_srli_epi32(column[j], 4), low));
-        }
-    }
-}
-
 static void product_q4_k(const product *p) {
     product_256(p, (format_256){.block_bytes = 144, .scaled = true, .minimum = true}, decode_q4_k, NULL);
-}
-
-/* ---- IQ2_XXS ---- */
-
-/*
- * The grid has three magnitudes, whose low two bits differ: 8, 25 and 43 have 0, 1 and 3. Eight of them are two bytes,
- * and these are looked up for 64 entries at once in tables of 256 bytes, which are four registers. In a byte, value
- * 0 has bits 0-1, value 1 bits 3-4, value 2 bits 6-7 and value 3 bits 2 and 5.
- */
-typedef struct iq2_tables {
-    __m512i low[4], high[4]; /* values 0-3, 4-7 */
-} iq2_tables;
-
-/* A matrix for vgf2p8affineqb: row i says of which bits of a byte bit i of the result is the parity. */
-#define BITS(row0, row1, row2, row3, row4, row5)                                                             \
-    _mm512_set1_epi64((long long)((uint64_t)(row0) << 56 | (uint64_t)(row1) << 48 | (uint64_t)(row2) << 40 | \
-                                  (uint64_t)(row3) << 32 | (uint64_t)(row4) << 24 | (uint64_t)(row5) << 16))
-
-/* Sixteen entries a step: values of two bits, packed to two bytes an entry. */
-static void iq2_tables_init(iq2_tables *tables) {
-    uint8_t low[256], high[256];
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    for (int i = 0; i < 256; i += 16) {
-        __m512i packed[2];
-        for (int j = 0; j < 2; j++) {
-            __m512i code = _mm512_and_si512(load_512(iq2_xxs_grid + i + 8 * j), _mm512_set1_epi8(3));
-            code = _mm512_maddubs_epi16(code, _mm512_set1_epi16(4 << 8 | 1));
-            packed[j] = _mm512_madd_epi16(code, _mm512_set1_epi32(16 << 16 | 1));
-        }
-        __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
-        __m512i a = _mm512_permutex2var_epi32(packed[0], even, packed[1]);
-        __m512i b = _mm512_permutex2var_epi32(packed[0], odd, packed[1]);
-        _mm_storeu_si128((void *)(low + i), _mm512_cvtepi32_epi8(a));
-        _mm_storeu_si128((void *)(high + i), _mm512_cvtepi32_epi8(b));
-    }
-    const __m512i spread = _mm512_or_si512(BITS(0x01, 0x02, 0x40, 0x04, 0x08, 0x80), _mm512_set1_epi64(0x1020));
-    for (int i = 0; i < 4; i++) {
-        tables->low[i] = _mm512_gf2p8affine_epi64_epi8(load_512(low + i * VECTOR), spread, 0);
-        tables->high[i] = _mm512_gf2p8affine_epi64_epi8(load_512(high + i * VECTOR), spread, 0);
-    }
-}
-
-/* The magnitudes and signs of all entries' values a and b, as bits 0-1 and 2, and 3-4 and 5 of `code`. */
-INLINE void iq2_store(__m512i code, uint8_t *a, uint8_t *b) {
-    const __m512i table_a = _mm512_set1_epi64(0x154027386b405948); /* 64 + 8, 25, -, 43, then minus */
-    const __m512i table_b = _mm512_setr_epi64(0x4848484848484848, 0x5959595959595959, 0, 0x6b6b6b6b6b6b6b6b,
-                                              0x3838383838383838, 0x2727272727272727, 0, 0x1515151515151515);
-    _mm512_store_si512(a, _mm512_permutexvar_epi8(code, table_a));
-    _mm512_store_si512(b, _mm512_permutexvar_epi8(code, table_b));
-}
-
-INLINE __m512i iq2_look_up(__m512i index, const __mmask64 above[3], const __m512i table[4]) {
-    __m512i found = _mm512_permutexvar_epi8(index, table[0]);
-    UNROLL for (int i = 0; i < 3; i++) found = _mm512_mask_permutexvar_epi8(found, above[i], index, table[i + 1]);
-    return found;
-}
-
-/* A group of sixteen rows: the four indices of a row in a lane, and its signs and scale. Values j of the four entries
- * become vector j of w. */
-INLINE void iq2_decode_group(const iq2_tables *tables, __m512i index, __m512i a, uint8_t *w) {
-    const __m512i signs_at = _mm512_set1_epi64(0x352e2720150e0700);
-    const __m512i sign_bits = _mm512_set1_epi8(0x24), rest = BITS(0x40, 0x80, 0, 0x04, 0x20, 0);
-    __m512i signs = _mm512_multishift_epi64_epi8(signs_at, a);
-    const __mmask64 above[3] = {_mm512_cmpge_epu8_mask(index, _mm512_set1_epi8(64)), _mm512_movepi8_mask(index),
-                                _mm512_cmpge_epu8_mask(index, _mm512_set1_epi8((char)192))};
-    __m512i low = iq2_look_up(index, above, tables->low), high = iq2_look_up(index, above, tables->high);
-    __m512i minus01 = _mm512_gf2p8affine_epi64_epi8(signs, BITS(0, 0, 0x01, 0, 0, 0x02), 0);
-    __m512i minus23 = _mm512_gf2p8affine_epi64_epi8(signs, BITS(0, 0, 0x04, 0, 0, 0x08), 0);
-    __m512i minus45 = _mm512_gf2p8affine_epi64_epi8(signs, BITS(0, 0, 0x10, 0, 0, 0x20), 0);
-    /* the eighth sign makes the number of minus signs even */
-    __m512i minus67 = _mm512_gf2p8affine_epi64_epi8(signs, BITS(0, 0, 0x40, 0, 0, 0x7f), 0);
-    iq2_store(_mm512_ternarylogic_epi32(sign_bits, minus01, low, 0xca), w, w + VECTOR);
-    iq2_store(_mm512_or_si512(minus23, _mm512_gf2p8affine_epi64_epi8(low, rest, 0)), w + 2 * VECTOR, w + 3 * VECTOR);
-    iq2_store(_mm512_ternarylogic_epi32(sign_bits, minus45, high, 0xca), w + 4 * VECTOR, w + 5 * VECTOR);
-    iq2_store(_mm512_or_si512(minus67, _mm512_gf2p8affine_epi64_epi8(high, rest, 0)), w + 6 * VECTOR, w + 7 * VECTOR);
-}
-
-INLINE void decode_iq2_xxs(const uint8_t *const row[ROWS], size_t at, panel_256 *out, const void *tables) {
-    uint16_t half[ROWS];
-    UNROLL for (int i = 0; i < ROWS; i++) memcpy(&half[i], row[i] + at, sizeof *half);
-    for (size_t i = 0; i < 4; i++) {
-        __m512i column[4];
-        load_columns(row, at + 2 + 16 * i, column);
-        UNROLL for (size_t j = 0; j < 2; j++) {
-            size_t g = 2 * i + j;
-            __m512i a = column[2 * j + 1];
-            /* 2 * (a >> 28) + 1: bit 27 is a sign */
-            _mm512_store_si512(out->scale[g], _mm512_or_si512(_mm512_srli_epi32(a, 27), _mm512_set1_epi32(1)));
-            iq2_decode_group(tables, column[2 * j], a, out->w[g]);
-        }
-    }
-    _mm512_store_ps(out->d, _mm512_mul_ps(halves_to_floats(half), _mm512_set1_ps(0.125f)));
 }
 
 static void product_iq2_xxs(const product *p) {
@@ -700,50 +573,55 @@ INLINE float sum_lanes(__m512 x) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-INLINE void tile_f16(const int n_tokens, const int n_rows, const product *p, size_t r, int token) {
+INLINE void tile_f16(const size_t n_tokens, const size_t n_rows, const product *p, size_t r, size_t token) {
     __m512 sum[F16_ROWS][TOKENS];
     const float *x[TOKENS];
-    UNROLL for (int t = 0; t < n_tokens; t++) {
+    EACH(t, n_tokens) {
         x[t] = p->x[token + t];
-        UNROLL for (int k = 0; k < n_rows; k++) sum[k][t] = _mm512_setzero_ps();
+        EACH(k, n_rows) {
+            sum[k][t] = _mm512_setzero_ps();
+        }
     }
     const uint8_t *w = p->w + r * p->row_bytes;
     size_t i = 0;
     for (; i + 16 <= p->n; i += 16) {
-        size_t ahead = place_ahead(2 * i, F16_AHEAD, p, r, (size_t)n_rows);
+        size_t ahead = place_ahead(2 * i, F16_AHEAD, p, r, n_rows);
         __m512 row[F16_ROWS];
-        UNROLL for (int k = 0; k < n_rows; k++) {
-            __builtin_prefetch(w + (size_t)k * p->row_bytes + ahead);
-            row[k] = halves_to_floats(w + (size_t)k * p->row_bytes + 2 * i);
+        EACH(k, n_rows) {
+            __builtin_prefetch(w + k * p->row_bytes + ahead);
+            row[k] = halves_to_floats(w + k * p->row_bytes + 2 * i);
         }
-        UNROLL for (int t = 0; t < n_tokens; t++) {
+        EACH(t, n_tokens) {
             __m512 value = _mm512_loadu_ps(x[t] + i);
-            UNROLL for (int k = 0; k < n_rows; k++) sum[k][t] = _mm512_fmadd_ps(row[k], value, sum[k][t]);
+            EACH(k, n_rows) {
+                sum[k][t] = _mm512_fmadd_ps(row[k], value, sum[k][t]);
+            }
         }
     }
     __mmask16 rest = (__mmask16)((1u << (p->n - i)) - 1);
-    UNROLL for (int t = 0; t < n_tokens; t++) UNROLL for (int k = 0; k < n_rows; k++) {
-        if (rest) {
-            __m256i half = _mm256_maskz_loadu_epi16(rest, w + (size_t)k * p->row_bytes + 2 * i);
-            __m512 value = _mm512_maskz_loadu_ps(rest, x[t] + i);
-            sum[k][t] = _mm512_mask3_fmadd_ps(_mm512_cvtph_ps(half), value, sum[k][t], rest);
+    EACH(t, n_tokens) {
+        EACH(k, n_rows) {
+            if (rest) {
+                __m512 row = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, w + k * p->row_bytes + 2 * i));
+                sum[k][t] = _mm512_mask3_fmadd_ps(row, _mm512_maskz_loadu_ps(rest, x[t] + i), sum[k][t], rest);
+            }
+            p->y[token + t][r + k] = sum_lanes(sum[k][t]);
         }
-        p->y[token + t][r + (size_t)k] = sum_lanes(sum[k][t]);
     }
 }
 
 static void product_f16(const product *p) {
-    size_t r = 0;
+    size_t r = 0, n_tokens = (size_t)p->n_tokens;
     for (; r + F16_ROWS <= p->n_rows; r += F16_ROWS)
-        for (int token = 0, n; token < p->n_tokens; token += n) {
-            n = tile_tokens(p->n_tokens - token);
+        for (size_t token = 0, n; token < n_tokens; token += n) {
+            n = tile_tokens(n_tokens - token);
             CALL_TILE(tile_f16, n, F16_ROWS, p, r, token);
         }
     for (; r < p->n_rows; r++)
-        for (int token = 0; token < p->n_tokens; token++) tile_f16(1, 1, p, r, token);
+        for (size_t token = 0; token < n_tokens; token++) tile_f16(1, 1, p, r, token);
 }
 
-/* ---- */
+/* ---- the table ---- */
 
 static bool supported(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
