@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/gpu/gpu.h"
+#include "base/half.h"
 #include "engine/engine.h"
 #include "support/records.h"
 #include "support/tiny_model.h"
@@ -437,14 +438,22 @@ static void step_remember(struct twins *twins, const layer_weights *w) {
     check_rows(twins, w->index);
 }
 
+/* cpu_select leaves ranks where the scores were: rank_scores undone. */
+static float score_of_rank(float stored) {
+    int32_t rank = (int32_t)float_to_bits(stored);
+    return float_from_bits((uint32_t)(rank < 0 ? ~rank : rank ^ INT32_MIN));
+}
+
 /* What the indexer says of each row that a token sees, of tokens that must choose. */
 static void check_scores(const struct twins *twins) {
     const batch *b = &twins->cpu.b;
-    const float *cpu = cpu_of(b)->score, *gpu = gpu_backend_of(twins)->score;
+    float *cpu = cpu_of(b)->score;
+    const float *gpu = gpu_backend_of(twins)->score;
     size_t stride = gpu_backend_of(twins)->tables.most_rows, n = 0;
     for (int t = 0; t < b->n_tokens; t++) {
         size_t n_rows = (size_t)(b->position[t] + 1) / 4;
         if (n_rows <= (size_t)twins->model->hparams.index_top_k) continue;
+        for (size_t i = n * stride; i < n * stride + n_rows; i++) cpu[i] = score_of_rank(cpu[i]);
         check(twins, "scores", gpu + n * stride, cpu + n * stride, n_rows);
         n++;
     }

@@ -21,7 +21,7 @@ typedef struct cpu_backend {
     uint8_t *fresh; /* [T] raw rows of this batch, in the layer at hand */
     float *low;     /* [T][n_groups * group_rank] */
     float *hyper;   /* [T][D]: wanted tokens collapsed for the output matrix */
-    float *score;   /* indexer scores, or router logits [T][n_experts] */
+    float *score;   /* indexer scores (ranks when select is done), or router logits [T][n_experts] */
     size_t score_floats;
     int32_t *pair_token;   /* [T * used]: (token, expert) pairs ordered by expert: the token of each */
     int32_t *pair_of;      /* [T * used]: place in that order of a token's k-th expert */
