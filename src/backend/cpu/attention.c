@@ -133,25 +133,39 @@ static struct visible visible_to(const struct attend_task *task, size_t t) {
     return v;
 }
 
-static void decode_visible(const struct visible *v, size_t i, float *out) {
+/* Row i and its format. */
+static const uint8_t *visible_row(const struct visible *v, size_t i, const row_format **format) {
     const row_formats *formats = &v->b->backend->format;
-    const row_format *format = &formats->raw;
-    const uint8_t *row;
     if (i >= v->n_raw) {
         size_t index = v->selected ? (size_t)v->selected[i - v->n_raw] : i - v->n_raw;
-        format = &formats->compressed;
-        row = row_pages_at(&v->memory->rows, index, format->n_bytes);
-    } else {
-        int64_t position = v->first_raw + (int64_t)i;
-        if (position < v->span->position)
-            row = v->memory->raw + (size_t)(position % v->memory->raw_slots) * format->n_bytes;
-        else
-            row = cpu_of(v->b)->fresh + (size_t)(v->span->first + (position - v->span->position)) * format->n_bytes;
+        *format = &formats->compressed;
+        return row_pages_at(&v->memory->rows, index, formats->compressed.n_bytes);
     }
-    if (format->compact)
-        cpu_of(v->b)->kernels->f->decode_row(format, row, out);
-    else
-        row_decode(format, row, out);
+    *format = &formats->raw;
+    int64_t position = v->first_raw + (int64_t)i;
+    if (position < v->span->position)
+        return v->memory->raw + (size_t)(position % v->memory->raw_slots) * formats->raw.n_bytes;
+    return cpu_of(v->b)->fresh + (size_t)(v->span->first + (position - v->span->position)) * formats->raw.n_bytes;
+}
+
+/* Rows that are decoded next come from anywhere in memory. */
+static void prefetch_rows(const struct visible *v, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++) {
+        const row_format *format;
+        const uint8_t *row = visible_row(v, i, &format);
+        for (size_t at = 0; at < format->n_bytes; at += 64) __builtin_prefetch(row + at);
+    }
+}
+
+static void decode_rows(const struct visible *v, size_t first, size_t end, float *rows, size_t stride) {
+    for (size_t i = first; i < end; i++, rows += stride) {
+        const row_format *format;
+        const uint8_t *row = visible_row(v, i, &format);
+        if (format->compact)
+            cpu_of(v->b)->kernels->f->decode_row(format, row, rows);
+        else
+            row_decode(format, row, rows);
+    }
 }
 
 /* Scratch of a thread: decoded rows, and for some groups of heads queries and two softmaxes. */
@@ -211,10 +225,11 @@ static void attend_part(const struct visible *v, size_t part, size_t n_groups, s
     const float_kernels *f = cpu_of(v->b)->kernels->f;
     size_t dim = (size_t)v->b->backend->hparams->head_dim;
     size_t end = (part + 1) * ROWS_PER_PART < v->n ? (part + 1) * ROWS_PER_PART : v->n;
+    prefetch_rows(v, part * ROWS_PER_PART, end);
     for (size_t g = 0; g < n_groups; g++) f->attend_start(&state[g], dim);
     for (size_t i = part * ROWS_PER_PART; i < end; i += ATTEND_ROWS) {
         size_t n_rows = end - i < ATTEND_ROWS ? end - i : ATTEND_ROWS;
-        for (size_t r = 0; r < n_rows; r++) decode_visible(v, i + r, scratch->rows + r * attend_row_stride(dim));
+        decode_rows(v, i, i + n_rows, scratch->rows, attend_row_stride(dim));
         for (size_t g = 0; g < n_groups; g++)
             f->attend_rows(&state[g], scratch->q + g * ATTEND_HEADS * dim, scratch->rows, n_rows, dim,
                            1.0f / sqrtf((float)dim));

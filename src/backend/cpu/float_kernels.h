@@ -16,7 +16,7 @@ typedef struct pooled_token {
 } pooled_token;
 
 /* Attention is worked off in tiles of decoded rows, for groups of heads. */
-enum { ATTEND_HEADS = 16, ATTEND_ROWS = 64, ATTEND_CHUNK = 128 };
+enum { ATTEND_HEADS = 16, ATTEND_ROWS = 64, ATTEND_CHUNK = 64 };
 /* Decoded rows and weighted sums have lengths that are multiples of 16, padded with zeros. */
 static inline size_t attend_width(size_t dim) {
     return (dim + 15) / 16 * 16;

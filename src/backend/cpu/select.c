@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { INDEX_RATIO = 4, TASKS_PER_THREAD = 4 };
+enum { INDEX_RATIO = 4, TASKS_PER_THREAD = 2 };
 
 /* Scores of a few tokens at a time, so that their memory stays bounded on long contexts. */
 struct select_task {
