@@ -1,21 +1,22 @@
 #!/bin/sh
 # Installs what the build needs: with apt on Debian and Ubuntu, with Homebrew on a Mac. `deps.sh tests` installs, with
-# apt, also what the tests and evaluations of train/ need, and clang 19 for the tests of the Metal kernels.
+# apt, also what the tests and evaluations of train/ need, clang 19 for the tests of the Metal kernels, and SIMDe for those
+# of the AVX-512 kernels.
 # `deps.sh arm64 FOLDER` is for tests on an emulated processor: it installs the compiler and the emulator if they are
 # missing, and unpacks the libraries for arm64 into FOLDER, of which the system's packages take no notice.
 set -eu
 if command -v brew >/dev/null 2>&1; then
-    exec brew install pkg-config pcre2 jansson libedit xxhash curl openssl@3 cmocka
+    exec brew install pkg-config pcre2 jansson libedit xxhash curl openssl@3 libmicrohttpd cmocka
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "deps.sh: neither apt-get nor brew found; install pkg-config, PCRE2, Jansson, libedit, xxHash, libcurl," \
-        "OpenSSL and cmocka" >&2
+        "OpenSSL, libmicrohttpd and cmocka" >&2
     exit 1
 fi
 sudo=
 if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
 export DEBIAN_FRONTEND=noninteractive
-libraries="libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libcmocka-dev"
+libraries="libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev libcmocka-dev"
 
 unpack_arm64() {
     rm -rf "$1"
@@ -63,4 +64,4 @@ if [ $# -gt 0 ] && [ "$(uname -m)" = x86_64 ]; then
         echo "deps.sh: there is no clang-19 here; the tests that need it are left out" >&2
 fi
 $sudo apt-get install -q -y --no-install-recommends \
-    gcc libc6-dev make pkg-config $libraries ${1:+python3 python3-numpy python3-regex} $clang
+    gcc libc6-dev make pkg-config $libraries ${1:+python3 python3-numpy python3-regex libsimde-dev} $clang

@@ -118,15 +118,21 @@ SIMD_CLONES static uint64_t read_bytes(const uint8_t *bytes, size_t n_bytes) {
     return a[0] + a[1] + a[2] + a[3];
 }
 
-static void run_task(void *context, size_t task, int thread) {
+/* The weights of a task. */
+static const uint8_t *weights_of(const bench *b, size_t task, int thread, size_t *n_rows) {
+    size_t first = task * b->rows_per_task;
+    *n_rows = first < b->n_rows ? b->n_rows - first : 0;
+    if (*n_rows > b->rows_per_task) *n_rows = b->rows_per_task;
+    if (!b->same_rows) return b->weights + first * b->row_bytes;
+    size_t n_places = CACHE_BYTES / (b->rows_per_task * b->row_bytes) + 1;
+    return b->weights + ((size_t)thread * n_places + task % n_places) * b->rows_per_task * b->row_bytes;
+}
+
+static void run_task(void *context, size_t task, size_t next_task, int thread) {
     bench *b = context;
-    size_t first = task * b->rows_per_task, n_rows = b->rows_per_task;
-    if (n_rows > b->n_rows - first) n_rows = b->n_rows - first;
-    const uint8_t *w = b->weights + first * b->row_bytes;
-    if (b->same_rows) {
-        size_t n_places = CACHE_BYTES / (b->rows_per_task * b->row_bytes) + 1;
-        w = b->weights + ((size_t)thread * n_places + task % n_places) * b->rows_per_task * b->row_bytes;
-    }
+    size_t n_rows, n_next_rows, first = task * b->rows_per_task;
+    const uint8_t *w = weights_of(b, task, thread, &n_rows);
+    const uint8_t *next = weights_of(b, next_task, thread, &n_next_rows);
     if (!b->product) {
         b->sum[(size_t)thread * 8] += read_bytes(w, n_rows * b->row_bytes);
         return;
@@ -142,7 +148,9 @@ static void run_task(void *context, size_t task, int thread) {
                      .x = b->x + token,
                      .n_tokens = n,
                      .y = y,
-                     .scratch = b->scratch[thread]};
+                     .scratch = b->scratch[thread],
+                     .next = next,
+                     .next_bytes = n_next_rows * b->row_bytes};
         b->product(&p);
     }
 }
@@ -156,7 +164,7 @@ static double run(bench *b, size_t n_rows, int n_tokens, bool same_rows) {
     double least = 1e9, started = time_seconds();
     for (int pass = 0; pass < 2 || time_seconds() - started < SECONDS; pass++) {
         double before = time_seconds();
-        thread_pool_run(b->pool, n_tasks, run_task, b);
+        thread_pool_run_ahead(b->pool, n_tasks, run_task, b);
         double seconds = time_seconds() - before;
         if (seconds < least) least = seconds;
     }

@@ -267,28 +267,49 @@ static void one_that_is_not_there_is_refused_with_a_list(void **test) {
     assert_true(kernels->supported());
 }
 
-enum { MAX_TESTS = 32 };
+#ifdef HAVE_SIMDE
+/* The AVX-512 kernels in plain C, see tests/simde/immintrin.h. */
+extern const cpu_kernels cpu_kernels_avx512_simde;
+#endif
+
+/* What can be run here. */
+static size_t runnable(const cpu_kernels **kernels, const char **name) {
+    size_t n = 0;
+    for (size_t k = 0; cpu_kernels_all[k]; k++) {
+        if (!cpu_kernels_all[k]->supported()) {
+            printf("%s: not on this processor\n", cpu_kernels_all[k]->name);
+            continue;
+        }
+        kernels[n] = cpu_kernels_all[k];
+        name[n++] = cpu_kernels_all[k]->name;
+    }
+#ifdef HAVE_SIMDE
+    kernels[n] = &cpu_kernels_avx512_simde;
+    name[n++] = "avx512_in_plain_c";
+#endif
+    return n;
+}
+
+enum { MAX_TABLES = 8 };
 
 int main(void) {
-    struct CMUnitTest tests[MAX_TESTS] = {cmocka_unit_test(products_are_those_of_the_decoded_weights),
-                                          cmocka_unit_test(one_that_is_not_there_is_refused_with_a_list)};
-    size_t n = 2;
     static const struct {
         const char *name;
         CMUnitTestFunction run;
     } EACH[] = {{"activations_are_quantised_alike", activations_are_quantised_alike},
                 {"products_equal_the_portable_ones_to_the_last_bit", products_equal_the_portable_ones_to_the_last_bit},
                 {"products_of_extreme_blocks_are_equal", products_of_extreme_blocks_are_equal}};
-    static char name[MAX_TESTS][96];
-    for (size_t k = 0; cpu_kernels_all[k]; k++) {
-        if (!cpu_kernels_all[k]->supported()) {
-            printf("%s: not on this processor\n", cpu_kernels_all[k]->name);
-            continue;
+    enum { N_EACH = sizeof EACH / sizeof *EACH, MAX_TESTS = 2 + MAX_TABLES * N_EACH };
+    struct CMUnitTest tests[MAX_TESTS] = {cmocka_unit_test(products_are_those_of_the_decoded_weights),
+                                          cmocka_unit_test(one_that_is_not_there_is_refused_with_a_list)};
+    const cpu_kernels *kernels[MAX_TABLES];
+    const char *name[MAX_TABLES];
+    static char title[MAX_TESTS][96];
+    size_t n = 2, n_tables = runnable(kernels, name);
+    for (size_t k = 0; k < n_tables; k++)
+        for (size_t i = 0; i < N_EACH; i++, n++) {
+            snprintf(title[n], sizeof title[n], "%s_%s", name[k], EACH[i].name);
+            tests[n] = (struct CMUnitTest){title[n], EACH[i].run, NULL, NULL, (void *)(uintptr_t)kernels[k]};
         }
-        for (size_t i = 0; i < sizeof EACH / sizeof *EACH && n < MAX_TESTS; i++, n++) {
-            snprintf(name[n], sizeof name[n], "%s_%s", cpu_kernels_all[k]->name, EACH[i].name);
-            tests[n] = (struct CMUnitTest){name[n], EACH[i].run, NULL, NULL, (void *)(uintptr_t)cpu_kernels_all[k]};
-        }
-    }
     return _cmocka_run_group_tests("cpu kernels", tests, n, NULL, NULL);
 }

@@ -21,9 +21,9 @@ flags="-std=c11 -O2 -fno-sanitize=undefined -fno-math-errno -ffp-contract=fast -
     -DNANO_FILE=\"models/ds4-nano.gguf\" -DKERNELS_FILE=\"$build/kernels.metal\""
 sources=$(ls src/*/*.c src/*/*/*.c)
 
-# What libraries other than libSystem have: PCRE2, Jansson, libedit, xxHash, libcurl, libcrypto, Metal; libobjc.
+# What libraries other than libSystem have: PCRE2, Jansson, libedit, xxHash, libcurl, libcrypto, libmicrohttpd, Metal; libobjc.
 elsewhere='_pcre2_[a-z0-9_]*_8|_json[a-z]*_[a-z0-9_]*|_el_[a-z]*|_history(_[a-z]*)?|_XXH[A-Z0-9]*_[A-Za-z0-9_]*'
-elsewhere="$elsewhere|_curl_[a-z_]*|_EVP_[A-Za-z0-9_]*|_MTLCopyAllDevices|_MTLCreateSystemDefaultDevice"
+elsewhere="$elsewhere|_curl_[a-z_]*|_EVP_[A-Za-z0-9_]*|_MHD_[a-z_]*|_MTLCopyAllDevices|_MTLCreateSystemDefaultDevice"
 runtime='_objc_msgSend|_objc_getClass|_objc_autoreleasePoolPush|_objc_autoreleasePoolPop|_sel_registerName'
 
 install_zig() {
@@ -34,8 +34,8 @@ install_zig() {
 copy_headers() {
     rm -rf "$build/include"
     mkdir -p "$build/include"
-    folders="$(pkg-config --cflags-only-I libpcre2-8 jansson libedit libxxhash libcurl libcrypto | sed 's/-I//g')"
-    for header in pcre2.h jansson.h jansson_config.h histedit.h xxhash.h curl openssl; do
+    folders="$(pkg-config --cflags-only-I libpcre2-8 jansson libedit libxxhash libcurl libcrypto libmicrohttpd | sed 's/-I//g')"
+    for header in pcre2.h jansson.h jansson_config.h histedit.h xxhash.h curl openssl microhttpd.h; do
         for folder in $folders /usr/include /usr/include/"$(uname -m)"-linux-gnu; do
             if [ -e "$folder/$header" ]; then cp -r "$folder/$header" "$build/include/"; fi
         done

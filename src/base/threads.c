@@ -111,6 +111,34 @@ void thread_pool_run(thread_pool *pool, size_t n_tasks, parallel_task *task, voi
     }
 }
 
+struct run_ahead {
+    parallel_task_ahead *task;
+    void *context;
+    size_t n_tasks;
+    atomic_size_t next_task;
+};
+
+static size_t take_task(struct run_ahead *run) {
+    size_t task = atomic_fetch_add_explicit(&run->next_task, 1, memory_order_relaxed);
+    return task < run->n_tasks ? task : run->n_tasks;
+}
+
+static void run_tasks_ahead(void *context, size_t worker, int thread) {
+    (void)worker;
+    struct run_ahead *run = context;
+    for (size_t task = take_task(run); task < run->n_tasks;) {
+        size_t next = take_task(run);
+        run->task(run->context, task, next, thread);
+        task = next;
+    }
+}
+
+void thread_pool_run_ahead(thread_pool *pool, size_t n_tasks, parallel_task_ahead *task, void *context) {
+    struct run_ahead run = {.task = task, .context = context, .n_tasks = n_tasks};
+    size_t n_workers = (size_t)pool->n_threads;
+    thread_pool_run(pool, n_workers < n_tasks ? n_workers : n_tasks, run_tasks_ahead, &run);
+}
+
 ds4_status thread_pool_new(int n_threads, thread_pool **out, ds4_error *error) {
     thread_pool *pool = array_new(1, sizeof *pool);
     if (!pool) return error_memory(error, "thread pool", sizeof *pool);

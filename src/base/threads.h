@@ -17,6 +17,10 @@ int thread_pool_n_threads(const thread_pool *pool);
  * thread. One loop at a time. */
 void thread_pool_run(thread_pool *pool, size_t n_tasks, parallel_task *task, void *context);
 
+/* The same, but a thread knows what it will be given after this task: `next`, n_tasks if nothing is left. */
+typedef void parallel_task_ahead(void *context, size_t task, size_t next, int thread);
+void thread_pool_run_ahead(thread_pool *pool, size_t n_tasks, parallel_task_ahead *task, void *context);
+
 /* Processors this process may use. */
 int processor_count(void);
 

@@ -105,6 +105,13 @@ static inline __m256i _mm512_cvtepi32_epi16(__m512i x) {
     SIMDE_RETURN(__m256i);
 }
 
+static inline __m512i _mm512_srai_epi32(__m512i x, unsigned n) {
+    int32_t a[16], r[16];
+    memcpy(a, &x, sizeof a);
+    for (int i = 0; i < 16; i++) r[i] = a[i] >> n;
+    SIMDE_RETURN(__m512i);
+}
+
 static inline int _mm512_reduce_add_epi32(__m512i x) {
     int32_t a[16], r = 0;
     memcpy(a, &x, sizeof a);

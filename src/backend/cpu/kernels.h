@@ -55,6 +55,9 @@ typedef struct product {
     int n_tokens;
     float *const *y; /* [n_tokens] */
     void *scratch;   /* product_scratch_bytes(n), aligned to 64 bytes */
+    /* what this thread reads after these rows, so that it can be fetched meanwhile; 0 bytes: nothing or not known */
+    const uint8_t *next;
+    size_t next_bytes;
 } product;
 
 /* Decoded weights of a few rows: PANEL_ROWS rows of int8 or float values, with scales. */

@@ -173,8 +173,10 @@ static void quantise_256(const float *x, size_t n, int8_t *out) {
 
 /* ---- one token ---- */
 
-/* ROWS: that are walked along together, but for Q8_0; PREFETCH_BYTES: how far ahead of what is multiplied memory is
- * read, but for blocks of 256, where it is as far as the next rows. */
+/*
+ * ROWS are walked along together, each in a quarter of the task of its own: what is read are four long streams, which
+ * hardware recognises, and which can be asked for PREFETCH_BYTES ahead, wherever rows end.
+ */
 enum { ROWS = 4, PREFETCH_BYTES = 2048 };
 
 /* Lanes are sums of four products. */
@@ -199,31 +201,30 @@ ALONE __m256 rest_q8_0(__m256 sum, const uint8_t *w, const int8_t *x, const floa
     return _mm256_blendv_ps(sum, next, _mm256_castsi256_ps(used));
 }
 
-static float row_q8_0(const uint8_t *w, const int8_t *x, size_t n) {
+ALONE void rows_q8_0(const uint8_t *const w[ROWS], const void *input, size_t n, float y[ROWS]) {
+    const int8_t *x = input;
     const float *scale = activation_scales(x, n);
-    __m256 sum = _mm256_setzero_ps();
-    size_t n_blocks = n / 32;
-    for (; n_blocks >= 8; n_blocks -= 8, w += 8 * 34, x += 8 * 32, scale += 8) {
-        prefetch(w, PREFETCH_BYTES, 8 * 34);
-        const uint8_t *block[8];
-        __m256i part[8];
+    __m256 sum[ROWS] = {0};
+    size_t n_blocks = n / 32, b = 0;
+    for (; b + 8 <= n_blocks; b += 8)
+        for (int r = 0; r < ROWS; r++) {
+            const uint8_t *block[8];
+            __m256i part[8];
+            prefetch(w[r] + b * 34, PREFETCH_BYTES, 8 * 34);
 #pragma GCC unroll 8
-        for (size_t i = 0; i < 8; i++) {
-            block[i] = w + i * 34;
-            part[i] = dots_q8_0(block[i], x + i * 32);
+            for (size_t i = 0; i < 8; i++) {
+                block[i] = w[r] + (b + i) * 34;
+                part[i] = dots_q8_0(block[i], x + (b + i) * 32);
+            }
+            __m256 factor = _mm256_mul_ps(_mm256_cvtph_ps(gather_halves(block, 0, 8)), _mm256_loadu_ps(scale + b));
+            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums_of_eight(part)), factor, sum[r]);
         }
-        __m256 factor = _mm256_mul_ps(_mm256_cvtph_ps(gather_halves(block, 0, 8)), _mm256_loadu_ps(scale));
-        sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums_of_eight(part)), factor, sum);
+    for (int r = 0; r < ROWS; r++) {
+        if (b < n_blocks) sum[r] = rest_q8_0(sum[r], w[r] + b * 34, x + b * 32, scale + b, n_blocks - b);
+        float lane[8];
+        _mm256_storeu_ps(lane, sum[r]);
+        y[r] = ((((((lane[0] + lane[1]) + lane[2]) + lane[3]) + lane[4]) + lane[5]) + lane[6]) + lane[7];
     }
-    if (n_blocks) sum = rest_q8_0(sum, w, x, scale, n_blocks);
-    float lane[8];
-    _mm256_storeu_ps(lane, sum);
-    return ((((((lane[0] + lane[1]) + lane[2]) + lane[3]) + lane[4]) + lane[5]) + lane[6]) + lane[7];
-}
-
-static void rows_q8_0(const product *p) {
-    for (size_t r = 0; r < p->n_rows; r++)
-        for (int t = 0; t < p->n_tokens; t++) p->y[t][r] = row_q8_0(p->w + r * p->row_bytes, p->x[t], p->n);
 }
 
 /* IQ2_XXS: what the eight groups of a block say about signs and scales. */
@@ -290,7 +291,7 @@ ALONE void rows_iq2_xxs(const uint8_t *const w[ROWS], const void *input, size_t 
         __m256i dots[ROWS];
         for (int r = 0; r < ROWS; r++) {
             block[r] = w[r] + b * 66;
-            prefetch(block[r], ROWS * (n / 256 * 66), 64);
+            prefetch(block[r], PREFETCH_BYTES, 66);
             iq2_groups_load(block[r], &groups[r]);
             dots[r] = _mm256_setzero_si256();
         }
@@ -374,7 +375,7 @@ KERNEL void rows_k(uint32_t type, const uint8_t *const w[ROWS], const int8_t *x,
         __m256i dots[ROWS], mins[ROWS], scales[ROWS];
         for (int r = 0; r < ROWS; r++) {
             block[r] = w[r] + b * block_bytes;
-            prefetch(block[r], ROWS * (n / 256 * block_bytes), block_bytes);
+            prefetch(block[r], PREFETCH_BYTES, block_bytes);
             mins[r] = _mm256_madd_epi16(k_minima(type, block[r]), load(sums + 16 * b));
             scales[r] = k_scales(type, block[r]);
             dots[r] = _mm256_setzero_si256();
@@ -428,18 +429,21 @@ ALONE void rows_f16(const uint8_t *const w[ROWS], const void *input, size_t n, f
     for (int r = 0; r < ROWS; r++) y[r] = sum_of_sixteen(low[r], high[r]);
 }
 
-/* Four rows at a time. The last ones may be the same row again, whose results are left out. */
 typedef void rows_function(const uint8_t *const w[ROWS], const void *x, size_t n, float y[ROWS]);
 
 static void walk_rows(const product *p, rows_function *rows) {
-    for (size_t r = 0; r < p->n_rows; r += ROWS) {
-        size_t n_rows = p->n_rows - r < ROWS ? p->n_rows - r : ROWS;
+    size_t quarter = (p->n_rows + ROWS - 1) / ROWS;
+    for (size_t i = 0; i < quarter; i++) {
+        size_t row[ROWS];
         const uint8_t *w[ROWS];
-        for (size_t i = 0; i < ROWS; i++) w[i] = p->w + (r + (i < n_rows ? i : n_rows - 1)) * p->row_bytes;
+        for (size_t k = 0; k < ROWS; k++) {
+            row[k] = k * quarter + i < p->n_rows ? k * quarter + i : p->n_rows - 1;
+            w[k] = p->w + row[k] * p->row_bytes;
+        }
         for (int t = 0; t < p->n_tokens; t++) {
             float y[ROWS];
             rows(w, p->x[t], p->n, y);
-            memcpy(p->y[t] + r, y, n_rows * sizeof *y);
+            for (int k = 0; k < ROWS; k++) p->y[t][row[k]] = y[k];
         }
     }
 }
@@ -455,7 +459,7 @@ enum { MANY_Q8_0 = 3, MANY_IQ2_XXS = 2, MANY_Q2_K = 3, MANY_Q4_K = 3, MANY_F16 =
 
 static void product_q8_0(const product *p) {
     if (p->n_tokens < MANY_Q8_0)
-        rows_q8_0(p);
+        walk_rows(p, rows_q8_0);
     else
         run_panels(p, p->n / 32 * Q8_0_BYTES, fill_q8_0, panel_q8_0);
 }

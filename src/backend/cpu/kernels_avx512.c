@@ -64,17 +64,37 @@ INLINE __mmask16 first_lanes(size_t n) {
 }
 
 /*
- * Rows are read in step, `n` of them at a time. Processors fetch ahead within a page only; so what comes `ahead` bytes
- * later is asked for, behind the end of these rows in the next n. Returns its place, relative to the row.
+ * Hardware fetches ahead well if it sees a few long streams, each in the order of its addresses. Kernels that read
+ * sixteen rows in step would show it too many, and arithmetic in between keeps it waiting; so they ask for the next
+ * tile's bytes while they work on this one's, a line of each stream at a time.
  */
-INLINE size_t place_ahead(size_t at, size_t ahead, const product *p, size_t first_row, size_t n) {
-    size_t next = at + ahead;
-    if (next < p->row_bytes) return next;
-    return first_row + n < p->n_rows ? next - p->row_bytes + n * p->row_bytes : at;
+enum { STREAMS = 4 };
+typedef struct fetcher {
+    const uint8_t *at;
+    size_t stride; /* of streams */
+    size_t n_left; /* lines of each */
+} fetcher;
+
+INLINE fetcher fetch_from(const uint8_t *at, size_t n_bytes) {
+    size_t n_lines = (n_bytes + STREAMS * 64 - 1) / (STREAMS * 64);
+    return (fetcher){.at = at, .stride = n_lines * 64, .n_left = n_lines};
 }
 
-INLINE void prefetch(const uint8_t *from, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(from + i);
+/* What comes after rows first .. first + n - 1, at most as many bytes. */
+INLINE fetcher fetch_after(const product *p, size_t first, size_t n) {
+    size_t most = n * p->row_bytes;
+    if (first + n >= p->n_rows) return fetch_from(p->next, p->next_bytes < most ? p->next_bytes : most);
+    size_t n_bytes = (p->n_rows - first - n) * p->row_bytes;
+    return fetch_from(p->w + (first + n) * p->row_bytes, n_bytes < most ? n_bytes : most);
+}
+
+INLINE void fetch(fetcher *f) {
+    if (!f->n_left) return;
+    f->n_left--;
+    EACH(i, STREAMS) {
+        __builtin_prefetch(f->at + i * f->stride, 0, 2);
+    }
+    f->at += 64;
 }
 
 #include "backend/cpu/kernels_avx512_decode.inc"
@@ -175,7 +195,7 @@ INLINE void add_32(__m512i sum[PANELS][TOKENS], const uint8_t *panel, size_t str
 
 /* ---- Q8_0, one token: along the rows ---- */
 
-enum { CHUNK = 16, Q8_BYTES = 34, CHUNK_BYTES = CHUNK * Q8_BYTES, Q8_ROWS = 4, Q8_AHEAD = 2 * CHUNK_BYTES };
+enum { CHUNK = 16, Q8_BYTES = 34, CHUNK_BYTES = CHUNK * Q8_BYTES, Q8_AHEAD = 4 * CHUNK_BYTES };
 
 /* Sixteen blocks of the input, blocks i and i + 8 side by side. */
 typedef struct chunk_input {
@@ -241,41 +261,53 @@ static __m256 add_rest(__m256 sum, const uint8_t *w, size_t n, const chunk_input
     return add_chunk(sum, chunk, x);
 }
 
-INLINE void q8_0_rows(const product *p, size_t r, const size_t n_rows, const chunk_input *x) {
-    __m256 sum[Q8_ROWS];
-    EACH(i, n_rows) {
-        sum[i] = _mm256_setzero_ps();
+/* Row i of each stream, a quarter of the rows; the last one again where there are no more. */
+INLINE void stream_rows(const product *p, size_t i, size_t row[STREAMS]) {
+    size_t quarter = (p->n_rows + STREAMS - 1) / STREAMS;
+    EACH(k, STREAMS) {
+        row[k] = k * quarter + i < p->n_rows ? k * quarter + i : p->n_rows - 1;
+    }
+}
+
+INLINE void q8_0_rows(const product *p, const size_t index[STREAMS], const chunk_input *x, fetcher *next) {
+    __m256 sum[STREAMS];
+    const uint8_t *row[STREAMS];
+    EACH(k, STREAMS) {
+        sum[k] = _mm256_setzero_ps();
+        row[k] = p->w + index[k] * p->row_bytes;
     }
     size_t n_chunks = p->n / 32 / CHUNK, rest = p->n / 32 % CHUNK;
-    const uint8_t *w = p->w + r * p->row_bytes;
-    for (size_t c = 0; c < n_chunks; c++) {
-        size_t at = c * CHUNK_BYTES, ahead = place_ahead(at, Q8_AHEAD, p, r, n_rows);
-        for (size_t i = 0; i < n_rows; i++) {
-            const uint8_t *row = w + i * p->row_bytes;
-            prefetch(row + ahead, CHUNK_BYTES);
-            sum[i] = add_chunk(sum[i], row + at, x + c);
+    for (size_t c = 0; c < n_chunks; c++)
+        for (size_t k = 0; k < STREAMS; k++) {
+            for (size_t at = 0; at < CHUNK_BYTES; at += 64) __builtin_prefetch(row[k] + Q8_AHEAD + at);
+            sum[k] = add_chunk(sum[k], row[k], x + c);
+            row[k] += CHUNK_BYTES;
+            fetch(next);
         }
-    }
-    for (size_t i = 0; i < n_rows; i++) {
-        const uint8_t *row = w + i * p->row_bytes;
-        if (rest) sum[i] = add_rest(sum[i], row + n_chunks * CHUNK_BYTES, rest, x + n_chunks);
+    for (size_t k = 0; k < STREAMS; k++) {
+        if (rest) sum[k] = add_rest(sum[k], row[k], rest, x + n_chunks);
         float s[8];
-        _mm256_storeu_ps(s, sum[i]);
-        p->y[0][r + i] = ((((((s[0] + s[1]) + s[2]) + s[3]) + s[4]) + s[5]) + s[6]) + s[7];
+        _mm256_storeu_ps(s, sum[k]);
+        p->y[0][index[k]] = ((((((s[0] + s[1]) + s[2]) + s[3]) + s[4]) + s[5]) + s[6]) + s[7];
     }
 }
 
 static void q8_0_one_token(const product *p) {
     chunk_input *x = p->scratch;
     chunk_inputs(p, x);
-    size_t r = 0;
-    for (; r + Q8_ROWS <= p->n_rows; r += Q8_ROWS) q8_0_rows(p, r, Q8_ROWS, x);
-    for (; r < p->n_rows; r++) q8_0_rows(p, r, 1, x);
+    for (size_t i = 0; i * STREAMS < p->n_rows; i++) {
+        size_t row[STREAMS];
+        stream_rows(p, i, row);
+        /* with the last rows, the heads of the next streams */
+        bool last = (i + 1) * STREAMS >= p->n_rows;
+        fetcher next = fetch_from(p->next, last ? p->next_bytes : 0);
+        q8_0_rows(p, row, x, &next);
+    }
 }
 
 /* ---- Q8_0, more tokens ---- */
 
-enum { Q8_PANEL = 8 * VECTOR, Q8_PANEL_AHEAD = 16 };
+enum { Q8_PANEL = 8 * VECTOR };
 
 /* All blocks of a tile's rows, in the order in which they are added up: 0, 8, 16 ..., 1, 9 ... In scratch memory. */
 typedef struct panel_q8 {
@@ -294,15 +326,14 @@ static panel_q8 panel_q8_in(void *scratch, size_t n_blocks) {
 
 static void decode_rows_q8_0(const product *p, const tile_rows *rows, const panel_q8 *panel) {
     size_t n_blocks = panel->n_blocks, n_more = n_blocks % 8;
+    fetcher next = fetch_after(p, rows->first, PANELS * ROWS);
     for (size_t b = 0; b < n_blocks; b++) {
         size_t at = b * Q8_BYTES;
-        size_t ahead = place_ahead(at, Q8_PANEL_AHEAD * Q8_BYTES, p, rows->first, PANELS * ROWS);
         size_t slot = b % 8 * (n_blocks / 8) + (b % 8 < n_more ? b % 8 : n_more) + b / 8;
         for (size_t k = 0; k < PANELS; k++) {
             const uint8_t *const *row = rows->at + k * ROWS;
-            for (int i = 0; i < ROWS; i++) prefetch(row[i] + ahead, Q8_BYTES);
             size_t to = k * n_blocks + slot;
-            decode_q8_0(row, at, panel->w + to * Q8_PANEL, panel->scale + to * ROWS);
+            decode_q8_0(row, at, &next, panel->w + to * Q8_PANEL, panel->scale + to * ROWS);
         }
     }
 }
@@ -390,8 +421,6 @@ typedef struct format_256 {
     bool minimum; /* there are minima */
     bool biased;  /* weights have IQ2_BIAS added, and the input is in the order of iq2_order */
 } format_256;
-
-enum { AHEAD_BLOCKS = 6 };
 
 /* The same block of some tokens. */
 typedef struct input_256 {
@@ -522,7 +551,7 @@ INLINE void take_inputs(const product *p, size_t token, size_t n_tokens, size_t 
     }
 }
 
-typedef void decode_256(const uint8_t *const row[ROWS], size_t at, panel_256 *out, const void *tables);
+typedef void decode_256(const uint8_t *const row[ROWS], size_t at, fetcher *next, panel_256 *out, const void *tables);
 
 INLINE void product_256(const product *p, const format_256 format, decode_256 *decode, const void *tables) {
     panel_256 panel[PANELS];
@@ -530,13 +559,11 @@ INLINE void product_256(const product *p, const format_256 format, decode_256 *d
     size_t n_tokens = (size_t)p->n_tokens;
     for (size_t r = 0; r < p->n_rows; r += PANELS * ROWS) {
         tile_rows rows = rows_from(p, r);
+        fetcher next = fetch_after(p, r, PANELS * ROWS);
         for (size_t b = 0; b < p->n / 256; b++) {
             size_t at = b * format.block_bytes;
-            size_t ahead = place_ahead(at, AHEAD_BLOCKS * format.block_bytes, p, r, PANELS * ROWS);
-            for (int k = 0; k < PANELS; k++) {
-                const uint8_t *const *row = rows.at + k * ROWS;
-                for (int i = 0; i < ROWS; i++) prefetch(row[i] + ahead, format.block_bytes);
-                decode(row, at, &panel[k], tables);
+            EACH(k, PANELS) {
+                decode(rows.at + k * ROWS, at, &next, &panel[k], tables);
             }
             for (size_t token = 0, n; token < n_tokens; token += n) {
                 n = tile_tokens(n_tokens - token);
@@ -544,11 +571,174 @@ INLINE void product_256(const product *p, const format_256 format, decode_256 *d
                 CALL_TILE(tile_256, n, p, token, panel, &x, &rows, b == 0, format);
             }
         }
+        while (next.n_left) fetch(&next); /* what load_columns did not load */
     }
 }
 
+/* ---- blocks of 256, one token: decoded in registers ---- */
+
+/*
+ * With one token, decoding takes as long as the products, but other parts of the processor: one after the other they
+ * would keep each other waiting, so a group is multiplied as soon as it is decoded.
+ */
+typedef struct one_input {
+    int8_t q[256];    /* IQ2_XXS: in the order of iq2_order */
+    int32_t start[8]; /* IQ2_XXS: -IQ2_BIAS * sums of each 32 */
+    int16_t sum[16];
+    float scale;
+} __attribute__((aligned(64))) one_input;
+
+static void one_inputs(const product *p, bool biased, one_input *out) {
+    const int8_t *q = p->x[0];
+    const format_256 format = {.biased = biased};
+    input_256 x;
+    for (size_t b = 0; b < p->n / 256; b++) {
+        take_inputs(p, 0, 1, b, &x, format);
+        memcpy(out[b].q, x.q[0], sizeof out->q);
+        memcpy(out[b].sum, x.sum[0], sizeof out->sum);
+        if (biased) memcpy(out[b].start, x.start[0], sizeof out->start);
+        out[b].scale = activation_scales(q, p->n)[b];
+    }
+}
+
+/* sum + products of a vector of weights, four of each row, with four values. */
+INLINE __m512i add_4(__m512i sum, __m512i w, const int8_t *q) {
+    return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(load_i32(q)));
+}
+
+/*
+ * A half of each row, or two, to memory: the vector units have enough to do. A vector that is loaded at once would have
+ * to wait for the last of these stores, so they are made a block ahead.
+ */
+#define DEFINE_TAKE(name, type)                                                   \
+    INLINE void name(const uint8_t *const row[ROWS], size_t at, type out[ROWS]) { \
+        EACH(i, ROWS) {                                                           \
+            type value;                                                           \
+            memcpy(&value, row[i] + at, sizeof value);                            \
+            __asm__("" : "+r"(value)); /* not by vector instructions */           \
+            out[i] = value;                                                       \
+        }                                                                         \
+    }
+DEFINE_TAKE(take_halves, uint16_t)
+DEFINE_TAKE(take_pairs, uint32_t)
+
+INLINE __m512i one_dots_iq2_xxs(const uint8_t *const row[ROWS], size_t at, fetcher *next, const one_input *x,
+                                const iq2_tables *tables) {
+    __m512i total = _mm512_setzero_si512();
+    for (size_t i = 0; i < 4; i++) {
+        __m512i column[4];
+        load_columns(row, at + 2 + 16 * i, next, column);
+        EACH(j, 2) {
+            const size_t g = 2 * i + j;
+            __m512i w[8], sum = _mm512_set1_epi32(x->start[g]);
+            iq2_decode_group(tables, column[2 * j], column[2 * j + 1], w);
+            EACH(k, 8) {
+                sum = add_4(sum, w[k], x->q + 32 * g + 4 * k);
+            }
+            total = _mm512_add_epi32(total, _mm512_mullo_epi32(iq2_scale(column[2 * j + 1]), sum));
+        }
+    }
+    return total;
+}
+
+static void iq2_xxs_one_token(const product *p, const iq2_tables *tables) {
+    size_t n_blocks = p->n / 256;
+    one_input *x = p->scratch;
+    one_inputs(p, true, x);
+    for (size_t r = 0; r < p->n_rows; r += ROWS) {
+        tile_rows rows = rows_from(p, r);
+        fetcher next = fetch_after(p, r, ROWS);
+        __m512 sum = _mm512_setzero_ps();
+        uint16_t half[2][ROWS];
+        take_halves(rows.at, 0, half[0]);
+        for (size_t b = 0; b < n_blocks; b++) {
+            if (b + 1 < n_blocks) take_halves(rows.at, 66 * (b + 1), half[(b + 1) % 2]);
+            __m512i dots = one_dots_iq2_xxs(rows.at, 66 * b, &next, x + b, tables);
+            __m512 dw = _mm512_mul_ps(halves_to_floats(half[b % 2]), _mm512_set1_ps(0.125f));
+            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(dw, _mm512_set1_ps(x[b].scale)), sum);
+        }
+        while (next.n_left) fetch(&next);
+        _mm512_mask_storeu_ps(p->y[0] + r, rows.mask[0], sum);
+    }
+}
+
+/* Lanes of a as low, of b as high halves. */
+INLINE __m512i pair_halves(__m512i a, __m512i b) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16));
+}
+
+/*
+ * Weights r of a byte are bits 2r and 2r + 1. Those of odd r stay where they are, times four, which is taken off the
+ * sum of all. Sums of 16 weights, 16 * 12 * 127 at most, are 16 bits; scales are multiplied with two of them at once.
+ */
+INLINE __m512i one_dots_q2_k(const uint8_t *const row[ROWS], size_t at, fetcher *next, const one_input *x,
+                             __m512i *mins) {
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i packed[4], scale[8], total[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    *mins = _mm512_setzero_si512();
+    load_columns(row, at, next, packed);
+    EACH(i, 4) {
+        __m512i s = _mm512_and_si512(packed[i], low), m = _mm512_and_si512(_mm512_srli_epi32(packed[i], 4), low);
+        EACH(j, 2) {
+            scale[2 * i + j] = widen_bytes(s, 2 * (int)j, 2 * (int)j + 1);
+            __m512i sum = _mm512_set1_epi32(load_i32(x->sum + 4 * i + 2 * j));
+            *mins = _mm512_dpwssd_epi32(*mins, widen_bytes(m, 2 * (int)j, 2 * (int)j + 1), sum);
+        }
+    }
+    EACH(half, 2) {
+        __m512i sum[2][4];
+        EACH(side, 2) {
+            __m512i column[4];
+            load_columns(row, at + 16 + 32 * half + 16 * side, next, column);
+            EACH(r, 4) {
+                sum[side][r] = _mm512_setzero_si512();
+            }
+            EACH(i, 4) {
+                __m512i high = _mm512_srli_epi32(column[i], 4);
+                EACH(r, 4) {
+                    __m512i w = _mm512_and_si512(r < 2 ? column[i] : high, _mm512_set1_epi8(r % 2 ? 12 : 3));
+                    sum[side][r] = add_4(sum[side][r], w, x->q + 128 * half + 32 * r + 16 * side + 4 * i);
+                }
+            }
+        }
+        EACH(r, 4) {
+            total[r % 2] = _mm512_dpwssd_epi32(total[r % 2], pair_halves(sum[0][r], sum[1][r]), scale[4 * half + r]);
+        }
+    }
+    return _mm512_add_epi32(total[0], _mm512_srai_epi32(total[1], 2));
+}
+
+static void q2_k_one_token(const product *p) {
+    size_t n_blocks = p->n / 256;
+    one_input *x = p->scratch;
+    one_inputs(p, false, x);
+    for (size_t r = 0; r < p->n_rows; r += ROWS) {
+        tile_rows rows = rows_from(p, r);
+        fetcher next = fetch_after(p, r, ROWS);
+        __m512 sum = _mm512_setzero_ps();
+        uint32_t halves[2][ROWS];
+        take_pairs(rows.at, 80, halves[0]);
+        for (size_t b = 0; b < n_blocks; b++) {
+            if (b + 1 < n_blocks) take_pairs(rows.at, 84 * (b + 1) + 80, halves[(b + 1) % 2]);
+            __m512i mins, dots = one_dots_q2_k(rows.at, 84 * b, &next, x + b, &mins);
+            __m512i both = load_512(halves[b % 2]);
+            __m512 dx = _mm512_set1_ps(x[b].scale), dw = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
+            __m512 dmin = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(dw, dx), sum);
+            sum = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(mins), _mm512_mul_ps(dmin, dx), sum);
+        }
+        while (next.n_left) fetch(&next);
+        _mm512_mask_storeu_ps(p->y[0] + r, rows.mask[0], sum);
+    }
+}
+
+/* ---- blocks of 256 ---- */
+
 static void product_q2_k(const product *p) {
-    product_256(p, (format_256){.block_bytes = 84, .minimum = true}, decode_q2_k, NULL);
+    if (p->n_tokens == 1)
+        q2_k_one_token(p);
+    else
+        product_256(p, (format_256){.block_bytes = 84, .minimum = true}, decode_q2_k, NULL);
 }
 
 static void product_q4_k(const product *p) {
@@ -558,12 +748,15 @@ static void product_q4_k(const product *p) {
 static void product_iq2_xxs(const product *p) {
     iq2_tables tables;
     iq2_tables_init(&tables);
-    product_256(p, (format_256){.block_bytes = 66, .scaled = true, .biased = true}, decode_iq2_xxs, &tables);
+    if (p->n_tokens == 1)
+        iq2_xxs_one_token(p, &tables);
+    else
+        product_256(p, (format_256){.block_bytes = 66, .scaled = true, .biased = true}, decode_iq2_xxs, &tables);
 }
 
 /* ---- F16 ---- */
 
-enum { F16_ROWS = 4, F16_AHEAD = 512 };
+enum { F16_AHEAD = 2048 };
 
 /* In the order of dot() in float_kernels.h. */
 INLINE float sum_lanes(__m512 x) {
@@ -573,52 +766,53 @@ INLINE float sum_lanes(__m512 x) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-INLINE void tile_f16(const size_t n_tokens, const size_t n_rows, const product *p, size_t r, size_t token) {
-    __m512 sum[F16_ROWS][TOKENS];
+INLINE void tile_f16(const size_t n_tokens, const product *p, const size_t index[STREAMS], size_t token) {
+    __m512 sum[STREAMS][TOKENS];
     const float *x[TOKENS];
-    EACH(t, n_tokens) {
-        x[t] = p->x[token + t];
-        EACH(k, n_rows) {
+    const uint8_t *row[STREAMS];
+    EACH(k, STREAMS) {
+        row[k] = p->w + index[k] * p->row_bytes;
+        EACH(t, n_tokens) {
+            x[t] = p->x[token + t];
             sum[k][t] = _mm512_setzero_ps();
         }
     }
-    const uint8_t *w = p->w + r * p->row_bytes;
     size_t i = 0;
     for (; i + 16 <= p->n; i += 16) {
-        size_t ahead = place_ahead(2 * i, F16_AHEAD, p, r, n_rows);
-        __m512 row[F16_ROWS];
-        EACH(k, n_rows) {
-            __builtin_prefetch(w + k * p->row_bytes + ahead);
-            row[k] = halves_to_floats(w + k * p->row_bytes + 2 * i);
+        __m512 w[STREAMS];
+        EACH(k, STREAMS) {
+            __builtin_prefetch(row[k] + 2 * i + F16_AHEAD);
+            w[k] = halves_to_floats(row[k] + 2 * i);
         }
         EACH(t, n_tokens) {
             __m512 value = _mm512_loadu_ps(x[t] + i);
-            EACH(k, n_rows) {
-                sum[k][t] = _mm512_fmadd_ps(row[k], value, sum[k][t]);
+            EACH(k, STREAMS) {
+                sum[k][t] = _mm512_fmadd_ps(w[k], value, sum[k][t]);
             }
         }
     }
     __mmask16 rest = (__mmask16)((1u << (p->n - i)) - 1);
     EACH(t, n_tokens) {
-        EACH(k, n_rows) {
+        EACH(k, STREAMS) {
             if (rest) {
-                __m512 row = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, w + k * p->row_bytes + 2 * i));
-                sum[k][t] = _mm512_mask3_fmadd_ps(row, _mm512_maskz_loadu_ps(rest, x[t] + i), sum[k][t], rest);
+                __m512 w = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, row[k] + 2 * i));
+                sum[k][t] = _mm512_mask3_fmadd_ps(w, _mm512_maskz_loadu_ps(rest, x[t] + i), sum[k][t], rest);
             }
-            p->y[token + t][r + k] = sum_lanes(sum[k][t]);
+            p->y[token + t][index[k]] = sum_lanes(sum[k][t]);
         }
     }
 }
 
 static void product_f16(const product *p) {
-    size_t r = 0, n_tokens = (size_t)p->n_tokens;
-    for (; r + F16_ROWS <= p->n_rows; r += F16_ROWS)
+    size_t n_tokens = (size_t)p->n_tokens;
+    for (size_t i = 0; i * STREAMS < p->n_rows; i++) {
+        size_t row[STREAMS];
+        stream_rows(p, i, row);
         for (size_t token = 0, n; token < n_tokens; token += n) {
             n = tile_tokens(n_tokens - token);
-            CALL_TILE(tile_f16, n, F16_ROWS, p, r, token);
+            CALL_TILE(tile_f16, n, p, row, token);
         }
-    for (; r < p->n_rows; r++)
-        for (size_t token = 0; token < n_tokens; token++) tile_f16(1, 1, p, r, token);
+    }
 }
 
 /* ---- the table ---- */

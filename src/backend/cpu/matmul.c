@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* A task is worth handing out, and small enough for threads to end together. Few tokens cost bytes, many cost rows. */
-enum { MIN_TASK_COST = 32 << 10, MAX_TASK_BYTES = 128 << 10, MAX_TASK_ROWS = 64, TASKS_PER_THREAD = 12 };
+enum { MIN_TASK_COST = 32 << 10, MAX_TASK_BYTES = 1 << 20, MAX_TASK_ROWS = 64, TASKS_PER_THREAD = 12 };
 enum { FEW_TOKENS = 4 };
 /* Multiplications that take as long as reading a byte of weights. */
 enum { PRODUCTS_PER_BYTE = 8 };
@@ -100,7 +100,7 @@ size_t matmul_input_bytes(size_t n_rows, size_t n) {
 struct run {
     cpu_backend *cpu;
     const matmul *jobs;
-    size_t n_jobs;
+    size_t n_jobs, n_tasks;
 };
 
 static void decoded_product(const cpu_backend *cpu, const gguf_tensor *w, const product *p) {
@@ -119,9 +119,26 @@ static void decoded_product(const cpu_backend *cpu, const gguf_tensor *w, const 
     }
 }
 
-/* Rows first .. end - 1 of a job for some of its tokens. */
-static void multiply(const cpu_backend *cpu, const matmul *job, size_t first, size_t end, int token, int n_tokens,
+/* Rows of a job. */
+typedef struct task_rows {
+    const matmul *job;
+    const uint8_t *w;
+    size_t first, n;
+} task_rows;
+
+static task_rows rows_of(const struct run *run, size_t task) {
+    const matmul *job = run->jobs + run->n_jobs - 1;
+    while (job->first_task > task || !job->n_tokens) job--;
+    task_rows rows = {.job = job, .first = (task - job->first_task) * job->rows_per_task, .n = job->rows_per_task};
+    if (rows.n > job->n_rows - rows.first) rows.n = job->n_rows - rows.first;
+    rows.w = job->w->data + (job->first_row + rows.first) * job->w->row_bytes;
+    return rows;
+}
+
+/* For some of their tokens; next: rows that this thread takes after these, n = 0 if there are none. */
+static void multiply(const cpu_backend *cpu, const task_rows *rows, const task_rows *next, int token, int n_tokens,
                      void *scratch) {
+    const matmul *job = rows->job;
     const void *x[MAX_BLOCK_TOKENS];
     float *y[MAX_BLOCK_TOKENS];
     size_t n = job->w->ne[0];
@@ -131,16 +148,18 @@ static void multiply(const cpu_backend *cpu, const matmul *job, size_t first, si
             x[i] = job->input->quantised + row * activation_bytes(job->input->kind, n);
         else
             x[i] = job->x + row * job->x_stride;
-        y[i] = job->y + (size_t)(token + i) * job->y_stride + first;
+        y[i] = job->y + (size_t)(token + i) * job->y_stride + rows->first;
     }
-    product p = {.w = job->w->data + (job->first_row + first) * job->w->row_bytes,
+    product p = {.w = rows->w,
                  .row_bytes = job->w->row_bytes,
-                 .n_rows = end - first,
+                 .n_rows = rows->n,
                  .n = n,
                  .x = x,
                  .n_tokens = n_tokens,
                  .y = y,
-                 .scratch = scratch};
+                 .scratch = scratch,
+                 .next = next->w,
+                 .next_bytes = next->n ? next->n * next->job->w->row_bytes : 0};
     product_function *function = product_of(cpu, job->w->type);
     if (function)
         function(&p);
@@ -148,23 +167,26 @@ static void multiply(const cpu_backend *cpu, const matmul *job, size_t first, si
         decoded_product(cpu, job->w, &p);
 }
 
-static void run_task(void *context, size_t task, int thread) {
+static void run_task(void *context, size_t task, size_t next_task, int thread) {
     const struct run *run = context;
-    const matmul *job = run->jobs + run->n_jobs - 1;
-    while (job->first_task > task || !job->n_tokens) job--;
-    size_t first = (task - job->first_task) * job->rows_per_task, end = first + job->rows_per_task;
-    if (end > job->n_rows) end = job->n_rows;
+    task_rows rows = rows_of(run, task), next = {.n = 0};
+    if (next_task < run->n_tasks) next = rows_of(run, next_task);
+    const matmul *job = rows.job;
     size_t input_bytes = job->w->ne[0] * (job->input ? 1 : sizeof(float));
     int block = (int)(BLOCK_BYTES / input_bytes) + 1;
     if (block > MAX_BLOCK_TOKENS) block = MAX_BLOCK_TOKENS;
     for (int token = 0; token < job->n_tokens; token += block) {
         int n_tokens = job->n_tokens - token < block ? job->n_tokens - token : block;
-        multiply(run->cpu, job, first, end, token, n_tokens, run->cpu->thread_scratch[thread]);
+        multiply(run->cpu, &rows, &next, token, n_tokens, run->cpu->thread_scratch[thread]);
     }
 }
 
 static size_t row_cost(const matmul *job) {
     return job->w->row_bytes + job->w->ne[0] * (size_t)job->n_tokens / PRODUCTS_PER_BYTE;
+}
+
+static size_t div_up(size_t a, size_t b) {
+    return (a + b - 1) / b;
 }
 
 /* Returns the number of tasks. */
@@ -178,11 +200,13 @@ static size_t share_out(cpu_backend *cpu, matmul *jobs, size_t n_jobs) {
         bool few = job->n_tokens < FEW_TOKENS;
         /* rows that a kernel takes together */
         size_t step = few && kind_of(cpu, job->w) != ACTIVATION_Q256 ? 4 : 2 * PANEL_ROWS;
-        size_t n_rows = cost / row_cost(job), most = few ? MAX_TASK_BYTES / job->w->row_bytes : MAX_TASK_ROWS;
-        job->rows_per_task = (n_rows < most ? n_rows : most) / step * step;
-        if (!job->rows_per_task) job->rows_per_task = step;
+        size_t rows = cost / row_cost(job), most = few ? MAX_TASK_BYTES / job->w->row_bytes : MAX_TASK_ROWS;
+        if (rows > most) rows = most;
+        /* equal ones: a small rest is read at the pace of a start */
+        rows = div_up(job->n_rows, div_up(job->n_rows, rows ? rows : 1));
+        job->rows_per_task = div_up(rows, step) * step;
         job->first_task = n_tasks;
-        if (job->n_tokens) n_tasks += (job->n_rows + job->rows_per_task - 1) / job->rows_per_task;
+        if (job->n_tokens) n_tasks += div_up(job->n_rows, job->rows_per_task);
     }
     return n_tasks;
 }
@@ -193,5 +217,6 @@ void matmul_run(cpu_backend *cpu, matmul *jobs, size_t n_jobs) {
         if (jobs[i].n_tokens) add_input(&inputs, &jobs[i]);
     thread_pool_run(cpu->pool, inputs.n_rows, quantise_task, &inputs);
     struct run run = {.cpu = cpu, .jobs = jobs, .n_jobs = n_jobs};
-    thread_pool_run(cpu->pool, share_out(cpu, jobs, n_jobs), run_task, &run);
+    run.n_tasks = share_out(cpu, jobs, n_jobs);
+    thread_pool_run_ahead(cpu->pool, run.n_tasks, run_task, &run);
 }
