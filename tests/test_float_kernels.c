@@ -163,7 +163,7 @@ static void loops_over_channels_compute_what_they_say(void **test) {
     double square = 0;
     for (int i = 0; i < N; i++) square += (double)x[i] * (double)x[i];
     for (int i = 0; i < N; i++)
-        check_near("rms_norm", out[i], (double)x[i] / sqrt(square / N + 1e-6) * (double)y[i], 1e-5);
+        check_near("rms_norm", out[i], (double)x[i] / sqrt(square / (double)N + 1e-6) * (double)y[i], 1e-5);
 
     memcpy(out, y, sizeof out);
     f->swiglu(out, x, 6, 0.5f, N);
@@ -203,7 +203,7 @@ static void exponentials_are_good_to_the_last_bits(void **test) {
     pooled_token token[2] = {{zero, zero}, {value, gate}};
     for (int i = 0; i < N; i++) {
         value[i] = 1;
-        gate[i] = -87.0f * (float)i / N;
+        gate[i] = -87.0f * (float)i / (float)N;
     }
     table(test)->pool(token, 2, N, out);
     for (int i = 0; i < N; i++) {

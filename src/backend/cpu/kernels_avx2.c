@@ -260,24 +260,24 @@ KERNEL void iq2_groups_load(const uint8_t *block, struct iq2_groups *groups) {
     store(groups->signs + 4, _mm256_unpackhi_epi8(bits, lowered));
 }
 
-/* The top bit of a byte is set where the weight is negative. The word of eight weights is multiplied so that a pair's
- * first bit comes to the top of the low byte and the second, which lies one lower in the high byte, to the top there.
+/* For sign_epi8: bytes are negative where the weight is, and never 0. The word of eight weights is multiplied so that a
+ * pair's first bit comes to the top of the low byte and the second, which lies one lower in the high byte, to the top
+ * there.
  */
 KERNEL __m256i iq2_signs(const uint64_t *signs) {
     const __m256i word = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, /* high half */
                                           4, 5, 4, 5, 4, 5, 4, 5, 6, 7, 6, 7, 6, 7, 6, 7);
     const __m256i factor = _mm256_set1_epi64x(0x0002000800200080);
-    return _mm256_mullo_epi16(_mm256_shuffle_epi8(_mm256_set1_epi64x((long long)*signs), word), factor);
+    __m256i tops = _mm256_mullo_epi16(_mm256_shuffle_epi8(_mm256_set1_epi64x((long long)*signs), word), factor);
+    return _mm256_or_si256(tops, _mm256_set1_epi8(1));
 }
 
+/* Indices are loaded byte by byte: taking them out of a word costs two instructions each. */
 KERNEL __m256i iq2_magnitudes(const uint8_t *index) {
-    uint32_t four = load_u32(index);
-    const uint64_t *grid[4] = {iq2_xxs_grid + (four & 255), iq2_xxs_grid + (four >> 8 & 255),
-                               iq2_xxs_grid + (four >> 16 & 255), iq2_xxs_grid + (four >> 24)};
-    __m128 low = _mm_castsi128_ps(_mm_loadl_epi64((const void *)grid[0]));
-    __m128 high = _mm_castsi128_ps(_mm_loadl_epi64((const void *)grid[2]));
-    low = _mm_loadh_pi(low, (const void *)grid[1]);
-    high = _mm_loadh_pi(high, (const void *)grid[3]);
+    __m128 low = _mm_castsi128_ps(_mm_loadl_epi64((const void *)(iq2_xxs_grid + index[0])));
+    __m128 high = _mm_castsi128_ps(_mm_loadl_epi64((const void *)(iq2_xxs_grid + index[2])));
+    low = _mm_loadh_pi(low, (const void *)(iq2_xxs_grid + index[1]));
+    high = _mm_loadh_pi(high, (const void *)(iq2_xxs_grid + index[3]));
     return _mm256_castps_si256(_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1));
 }
 
@@ -298,11 +298,11 @@ ALONE void rows_iq2_xxs(const uint8_t *const w[ROWS], const void *input, size_t 
         IN_MEMORY(groups);
 #pragma GCC unroll 1
         for (int g = 0; g < 8; g++, x += 32) {
-            __m256i plus = load(x), minus = _mm256_sub_epi8(_mm256_setzero_si256(), plus);
+            __m256i values = load(x);
 #pragma GCC unroll 4
             for (int r = 0; r < ROWS; r++) {
-                __m256i values = _mm256_blendv_epi8(plus, minus, iq2_signs(groups[r].signs + g));
-                __m256i pairs = _mm256_maddubs_epi16(iq2_magnitudes(block[r] + 2 + 8 * g), values);
+                __m256i with_signs = _mm256_sign_epi8(values, iq2_signs(groups[r].signs + g));
+                __m256i pairs = _mm256_maddubs_epi16(iq2_magnitudes(block[r] + 2 + 8 * g), with_signs);
                 dots[r] = add_32(dots[r], _mm256_madd_epi16(pairs, broadcast_32(groups[r].scales + g)));
             }
         }

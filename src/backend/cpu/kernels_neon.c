@@ -27,7 +27,9 @@
 
 #define DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 #define I8MM __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
-#define NEON_INLINE static inline __attribute__((always_inline))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+/* Functions of one target only are inlined into each other, also where the compiler's own target has more. */
+#define NEON_INLINE ALWAYS_INLINE DOTPROD
 
 enum {
     DIRECT_ROWS = 4,
@@ -109,7 +111,7 @@ NEON_INLINE float quantise_group(const float *x, size_t n, int8_t *q) {
     return largest / 127.0f;
 }
 
-static void quantise_32(const float *x, size_t n, int8_t *out) {
+DOTPROD static void quantise_32(const float *x, size_t n, int8_t *out) {
     float *scale = (float *)(void *)(out + n);
     int16_t *sum = (int16_t *)(void *)(scale + n / 32);
     for (size_t g = 0; g < n / 32; g++, x += 32, out += 32) {
@@ -118,7 +120,7 @@ static void quantise_32(const float *x, size_t n, int8_t *out) {
     }
 }
 
-static void quantise_256(const float *x, size_t n, int8_t *out) {
+DOTPROD static void quantise_256(const float *x, size_t n, int8_t *out) {
     float *scale = (float *)(void *)(out + n);
     int16_t *sum = (int16_t *)(void *)(scale + n / 256);
     for (size_t g = 0; g < n / 256; g++, x += 256, out += 256, sum += 16) {
@@ -179,7 +181,7 @@ NEON_INLINE size_t scale_at(enum block_type type) {
 /* ---- few tokens: blocks of 256 ----
  * In halves, whose x takes eight registers. */
 
-NEON_INLINE DOTPROD int32x4_t iq2_xxs_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
+NEON_INLINE int32x4_t iq2_xxs_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
     const uint8_t *groups = block + 2 + 32 * half;
     int32x4_t dot[4];
     for (int g = 0; g < 4; g++) {
@@ -191,7 +193,7 @@ NEON_INLINE DOTPROD int32x4_t iq2_xxs_dots(const uint8_t *block, int half, const
 }
 
 /* Sixteen times the dots: what is masked in place is 1, 4 or 16 times too large, and its scale is made to fit. */
-NEON_INLINE DOTPROD int32x4_t q2_k_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
+NEON_INLINE int32x4_t q2_k_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
     int32x4_t dot[8];
     for (int side = 0; side < 2; side++) {
         uint8x16_t q = vld1q_u8(block + 16 + 32 * half + 16 * side);
@@ -207,7 +209,7 @@ NEON_INLINE DOTPROD int32x4_t q2_k_dots(const uint8_t *block, int half, const in
     return vmlaq_s32(dots, lane_sums(dot + 4), vreinterpretq_s32_u32(vmovl_high_u16(wide)));
 }
 
-NEON_INLINE DOTPROD int32x4_t q4_k_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
+NEON_INLINE int32x4_t q4_k_dots(const uint8_t *block, int half, const int8x16_t x[8], int32x4_t dots) {
     int32x4_t dot[4];
     for (int pair = 0; pair < 2; pair++) {
         const uint8_t *q = block + 16 + 64 * half + 32 * pair;
@@ -223,7 +225,8 @@ NEON_INLINE DOTPROD int32x4_t q4_k_dots(const uint8_t *block, int half, const in
     return vmlaq_s32(dots, lane_sums(dot), vreinterpretq_s32_u32(wide));
 }
 
-NEON_INLINE int32x4_t q2_k_mins(const uint8_t *block, const int16x8_t sum[2]) {
+/* The minima times the sums of x, in four parts. */
+NEON_INLINE int32x4_t q2_k_min_sums(const uint8_t *block, const int16x8_t sum[2]) {
     uint8x16_t min = vshrq_n_u8(vld1q_u8(block), 4);
     int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(min)));
     int16x8_t high = vreinterpretq_s16_u16(vmovl_high_u8(min));
@@ -233,14 +236,14 @@ NEON_INLINE int32x4_t q2_k_mins(const uint8_t *block, const int16x8_t sum[2]) {
     return vmlal_high_s16(mins, high, sum[1]);
 }
 
-NEON_INLINE int32x4_t q4_k_block_mins(const uint8_t *block, const int16x8_t sum[2]) {
+NEON_INLINE int32x4_t q4_k_min_sums(const uint8_t *block, const int16x8_t sum[2]) {
     int16x8_t min = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(q4_k_mins(block))));
     int16x8_t sums = vpaddq_s16(sum[0], sum[1]);
     return vmlal_high_s16(vmull_s16(vget_low_s16(min), vget_low_s16(sums)), min, sums);
 }
 
-NEON_INLINE DOTPROD int32x4_t half_dots(enum block_type type, const uint8_t *block, int half, const int8x16_t x[8],
-                                        int32x4_t dots) {
+NEON_INLINE int32x4_t half_dots(enum block_type type, const uint8_t *block, int half, const int8x16_t x[8],
+                                int32x4_t dots) {
     return type == BLOCK_IQ2_XXS ? iq2_xxs_dots(block, half, x, dots)
            : type == BLOCK_Q2_K  ? q2_k_dots(block, half, x, dots)
                                  : q4_k_dots(block, half, x, dots);
@@ -251,8 +254,8 @@ NEON_INLINE void prefetch(const uint8_t *from, size_t n_bytes) {
 }
 
 /* w: rows; those prefetched lie `ahead` bytes behind them. */
-NEON_INLINE DOTPROD void direct_256(enum block_type type, const uint8_t *const w[DIRECT_ROWS], size_t ahead,
-                                    const int8_t *x, size_t n, float out[DIRECT_ROWS]) {
+NEON_INLINE void direct_256(enum block_type type, const uint8_t *const w[DIRECT_ROWS], size_t ahead, const int8_t *x,
+                            size_t n, float out[DIRECT_ROWS]) {
     const float *x_scale = activation_scales(x, n);
     const int16_t *x_sum = activation_sums(ACTIVATION_Q256, x, n);
     float32x4_t sum = vdupq_n_f32(0);
@@ -276,7 +279,7 @@ NEON_INLINE DOTPROD void direct_256(enum block_type type, const uint8_t *const w
         const int16x8_t sums[2] = {vld1q_s16(x_sum + 16 * b), vld1q_s16(x_sum + 16 * b + 8)};
         int32x4_t mins[DIRECT_ROWS];
         for (int r = 0; r < DIRECT_ROWS; r++)
-            mins[r] = type == BLOCK_Q2_K ? q2_k_mins(w[r] + at, sums) : q4_k_block_mins(w[r] + at, sums);
+            mins[r] = type == BLOCK_Q2_K ? q2_k_min_sums(w[r] + at, sums) : q4_k_min_sums(w[r] + at, sums);
         scale = four_halves(d[0] + 2, d[1] + 2, d[2] + 2, d[3] + 2);
         sum = vfmsq_f32(sum, vcvtq_f32_s32(lane_sums(mins)), vmulq_n_f32(scale, x_scale[b]));
     }
@@ -303,12 +306,12 @@ DOTPROD static void direct_q4_k(const uint8_t *const w[DIRECT_ROWS], size_t ahea
     direct_256(BLOCK_Q4_K, w, ahead, x, n, out);
 }
 
-NEON_INLINE DOTPROD int32x4_t q8_0_block(const uint8_t *block, int8x16_t x0, int8x16_t x1) {
+NEON_INLINE int32x4_t q8_0_block(const uint8_t *block, int8x16_t x0, int8x16_t x1) {
     return vdotq_s32(vdotq_s32(vdupq_n_s32(0), load_s8(block + 2), x0), load_s8(block + 18), x1);
 }
 
 /* Four blocks of a row: block i adds to lane i. */
-NEON_INLINE DOTPROD float32x4_t q8_0_add(float32x4_t sum, const uint8_t *w, const int8x16_t x[8], float32x4_t x_scale) {
+NEON_INLINE float32x4_t q8_0_add(float32x4_t sum, const uint8_t *w, const int8x16_t x[8], float32x4_t x_scale) {
     int32x4_t dot[4];
     for (int i = 0; i < 4; i++) dot[i] = q8_0_block(w + 34 * i, x[2 * i], x[2 * i + 1]);
     float32x4_t scale = vmulq_f32(four_halves(w, w + 34, w + 68, w + 102), x_scale);
@@ -357,8 +360,8 @@ DOTPROD static void direct_q8_0(const uint8_t *const w[DIRECT_ROWS], size_t ahea
 }
 
 /* n is a multiple of 16. */
-static void direct_f16(const uint8_t *const w[DIRECT_ROWS], size_t ahead, const void *x, size_t n,
-                       float out[DIRECT_ROWS]) {
+DOTPROD static void direct_f16(const uint8_t *const w[DIRECT_ROWS], size_t ahead, const void *x, size_t n,
+                               float out[DIRECT_ROWS]) {
     const float *value = x;
     float32x4_t sum[DIRECT_ROWS][4];
     for (int r = 0; r < DIRECT_ROWS; r++)
@@ -437,7 +440,7 @@ NEON_INLINE uint8x8_t group_scales(enum block_type type, const uint8_t *block) {
     return vmovn_u16(scale);
 }
 
-/* The minima of 16 sub-blocks, -128..127. */
+/* The minima of 16 sub-blocks, 0..63. */
 NEON_INLINE int8x16_t block_mins(enum block_type type, const uint8_t *block) {
     if (type == BLOCK_Q2_K) return vreinterpretq_s8_u8(vshrq_n_u8(vld1q_u8(block), 4));
     int8x8_t min = vcreate_s8(q4_k_mins(block));
@@ -453,7 +456,7 @@ NEON_INLINE int8x16_t block_mins(enum block_type type, const uint8_t *block) {
 #define PANEL_MATRIX 1
 #include "backend/cpu/kernels_neon_panel.inc"
 
-static void product_f16(const product *p) {
+DOTPROD static void product_f16(const product *p) {
     if (p->n % 16 == 0 && p->n_tokens < PANEL_TOKENS) {
         run_direct(p, direct_f16);
         return;
