@@ -211,8 +211,11 @@ $(BUILD)/tools/%.o: CPPFLAGS += -Itests
 $(BUILD)/answers: $(call object,tools/answers.c $(filter-out src/cli/main.c,$(CLI_SOURCES))) $(BUILD)/libds4.a
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-# how fast the CPU's kernels multiply, with every instruction set that the processor has
+# how fast the CPU's kernels multiply, with every instruction set that the processor has; how near decoding comes to the
+# memory's bandwidth
 $(BUILD)/cpu_products: $(call object,bench/cpu_products.c) $(BUILD)/libds4.a
+$(BUILD)/cpu_decode: $(call object,bench/cpu_decode.c tests/support/flash_timeline.c) $(BUILD)/libds4.a
+$(BUILD)/cpu_products $(BUILD)/cpu_decode:
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/src/cli/nano.o: $(NANO)
