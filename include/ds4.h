@@ -104,6 +104,8 @@ const char *ds4_tokenizer_token_bytes(const ds4_tokenizer *tokenizer, int32_t id
 size_t ds4_tokenizer_n_tokens(const ds4_tokenizer *tokenizer);
 /* Id of a control token by its string, e.g. "<｜User｜>"; -1 if the vocabulary has no such control token. */
 int32_t ds4_tokenizer_control_id(const ds4_tokenizer *tokenizer, const char *string);
+/* Whether id is a control token; false for an id outside the vocabulary. */
+bool ds4_tokenizer_is_control(const ds4_tokenizer *tokenizer, int32_t id);
 /* Beginning and end of sequence. */
 int32_t ds4_tokenizer_bos(const ds4_tokenizer *tokenizer);
 int32_t ds4_tokenizer_eos(const ds4_tokenizer *tokenizer);
@@ -123,6 +125,9 @@ typedef struct ds4_prompt {
     size_t n_control;
     size_t control_capacity;
 } ds4_prompt;
+
+/* Maximum effort was trained with contexts of at least this many tokens; with less it should be high. */
+#define DS4_MAX_EFFORT_CONTEXT 393216
 
 /* Renders a request (JSON: messages, tools, reasoning_effort "none" | "high" | "max", as in the official
  * encoder) to the model's prompt text. Errors name the message and field. */
@@ -163,6 +168,16 @@ ds4_status ds4_parser_new(bool thinking, ds4_event_sink *sink, void *context, ds
 ds4_status ds4_parser_feed(ds4_parser *parser, const char *bytes, size_t n_bytes, ds4_error *error);
 /* The answer has ended: held-back bytes come out; an unfinished tool call is DS4_EVENT_INVALID. */
 ds4_status ds4_parser_finish(ds4_parser *parser, ds4_error *error);
+
+/* What the next byte of the answer would belong to. */
+typedef enum ds4_parser_place {
+    DS4_PLACE_REASONING,
+    DS4_PLACE_TEXT,        /* also white space that may turn out to be in front of a block, and all behind the end */
+    DS4_PLACE_STRUCTURE,   /* tags of tool calls, from "<｜DSML｜" on; a closing tag from its second byte on */
+    DS4_PLACE_ARGUMENT,    /* inside a value */
+    DS4_PLACE_AFTER_CALLS, /* the block is closed: a caller that wants no more text stops here */
+} ds4_parser_place;
+ds4_parser_place ds4_parser_where(const ds4_parser *parser);
 void ds4_parser_free(ds4_parser *parser);
 
 /* ---- engine -------------------------------------------------------------------------------------- */
@@ -173,10 +188,11 @@ typedef struct ds4_checkpoint ds4_checkpoint;
 
 /* Zero means the default everywhere. */
 typedef struct ds4_engine_options {
-    const char *backend; /* "cpu", "metal" (on macOS), "sim": the GPU kernels in a simulator, for tests; default "cpu" */
+    const char *backend; /* "cpu", "metal" (on macOS), "sim": the GPU kernels simulated, for tests; default "cpu" */
     int n_threads;       /* CPU threads; default: one per processor */
     bool exact;          /* CPU: multiply decoded weights with float32 activations instead of int8 ones; slow */
     int chunk_tokens;    /* tokens evaluated in one pass over the weights; default 512, at most 16384 */
+    bool any_context;    /* timelines may be longer than the model was made for, up to 2^20 tokens */
     bool float_rows; /* test only: keep rows as float32 instead of FP8/FP4 (compressed rows: and f16 rotary channels) */
     bool no_qat;     /* test only: no FP8/FP4 rounding of rows and indexer queries; implies float_rows */
     bool no_compressed_rows; /* test only: attention sees the window's raw rows and no compressed ones */
@@ -190,6 +206,9 @@ ds4_status ds4_backend_check(const char *name, ds4_error *error);
 ds4_status ds4_engine_new(const ds4_model *model, const ds4_engine_options *options, ds4_engine **engine,
                           ds4_error *error);
 void ds4_engine_free(ds4_engine *engine);
+/* Bytes of all rows of the engine's timelines and checkpoints (pages that they share count once), and of the
+ * checkpoints' frontiers and token lists. Not the rings, which every timeline has and which do not grow. */
+size_t ds4_engine_held_bytes(const ds4_engine *engine);
 
 /* An empty timeline for at most max_tokens tokens. Memory grows with use. */
 ds4_status ds4_timeline_new(ds4_engine *engine, size_t max_tokens, ds4_timeline **timeline, ds4_error *error);
@@ -243,6 +262,8 @@ typedef struct ds4_sampling {
     int top_k;         /* <= 0: no limit */
     float top_p;       /* outside (0, 1]: 1 */
     float min_p;       /* relative to the most likely token; < 0: 0 */
+    /* Subtracted from the logits of tokens that the answer has: once, and once for each time. 0: none. */
+    float presence_penalty, frequency_penalty;
 } ds4_sampling;
 
 #define DS4_SAMPLING_DEFAULT ((ds4_sampling){.temperature = 1.0f, .top_k = 0, .top_p = 1.0f, .min_p = 0.05f})
@@ -252,9 +273,31 @@ typedef struct ds4_sampler ds4_sampler;
 /* A sampler for logits of n_vocab tokens. The same seed and logits give the same draws. */
 ds4_status ds4_sampler_new(const ds4_sampling *sampling, size_t n_vocab, uint64_t seed, ds4_sampler **sampler,
                            ds4_error *error);
+typedef struct ds4_logit_bias {
+    int32_t id;
+    float bias;
+} ds4_logit_bias;
+
+/* Copied; added to the logits of every draw, several of one token together; n = 0: none any more. An id outside the
+ * vocabulary or a bias that is no finite number is DS4_ERROR_ARGUMENT. */
+ds4_status ds4_sampler_set_bias(ds4_sampler *sampler, const ds4_logit_bias *bias, size_t n, ds4_error *error);
+/* The token is part of the answer now, drawn or not: it counts for the penalties. */
+void ds4_sampler_note(ds4_sampler *sampler, int32_t id);
 /* Draws a token id from logits[n_vocab]. Logits that are not finite are never drawn; -1 if none is finite. */
 int32_t ds4_sampler_draw(ds4_sampler *sampler, const float *logits);
+/* As a draw with temperature 0, bias and penalties included. The random state stays as it is. */
+int32_t ds4_sampler_most_likely(ds4_sampler *sampler, const float *logits);
 void ds4_sampler_free(ds4_sampler *sampler);
+
+typedef struct ds4_logprob {
+    int32_t id;
+    float logprob; /* natural logarithm */
+} ds4_logprob;
+
+/* Logarithms of the probabilities that the model gives, without temperature, bias and penalties: of id, and of the
+ * n_top likeliest tokens, best first, the lower id first among equals. Logits that are not finite have -infinity and
+ * are not among the likeliest. Returns how many of top are filled: less than n_top if there are not as many. */
+size_t ds4_logprobs(const float *logits, size_t n_vocab, int32_t id, float *logprob, ds4_logprob *top, size_t n_top);
 
 #ifdef __cplusplus
 }

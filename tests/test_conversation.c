@@ -264,10 +264,10 @@ static void another_context_size_keeps_what_fits(void **state) {
 
 static void maximum_effort_needs_its_context(void **state) {
     (void)state;
-    conversation *talk = new_conversation(THINK_MAX, MAX_EFFORT_CONTEXT - 1);
+    conversation *talk = new_conversation(THINK_MAX, DS4_MAX_EFFORT_CONTEXT - 1);
     ds4_error error;
     assert_int_equal(conversation_effort(talk), THINK_HIGH);
-    assert_ok(conversation_set_context(talk, MAX_EFFORT_CONTEXT, &error), &error);
+    assert_ok(conversation_set_context(talk, DS4_MAX_EFFORT_CONTEXT, &error), &error);
     assert_int_equal(conversation_effort(talk), THINK_MAX);
     conversation_free(talk);
 }

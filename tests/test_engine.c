@@ -325,6 +325,67 @@ static void assert_refused(ds4_engine *engine, const ds4_span *span, size_t n, d
     assert_string_equal(error.message, message);
 }
 
+static void held_bytes_count_shared_pages_once_and_return_to_nothing(void **state) {
+    ds4_engine *engine = ((struct fixture *)*state)->engine;
+    static int32_t tokens[N_TOKENS];
+    make_tokens(3, N_VOCAB, tokens, N_TOKENS);
+    assert_int_equal(ds4_engine_held_bytes(engine), 0);
+    ds4_timeline *timeline = new_timeline(engine, CONTEXT), *fork = NULL;
+    ds4_checkpoint *checkpoint = NULL, *again = NULL;
+    ds4_error error;
+    assert_int_equal(ds4_engine_held_bytes(engine), 0); /* rings do not count */
+    size_t empty = ds4_timeline_n_bytes(timeline);
+    evaluate(engine, timeline, tokens, 200, NULL);
+    size_t rows = ds4_timeline_n_bytes(timeline) - empty;
+    assert_true(rows > 0);
+    assert_int_equal(ds4_engine_held_bytes(engine), rows);
+
+    assert_ok(ds4_timeline_checkpoint(timeline, &checkpoint, &error), &error);
+    size_t copied = ds4_engine_held_bytes(engine) - rows; /* frontier and token list */
+    assert_true(copied > 200 * sizeof(int32_t) && copied < 2 * empty);
+    assert_ok(ds4_timeline_checkpoint(timeline, &again, &error), &error);
+    assert_int_equal(ds4_engine_held_bytes(engine), rows + 2 * copied);
+    assert_ok(ds4_timeline_fork(timeline, &fork, &error), &error);
+    assert_int_equal(ds4_engine_held_bytes(engine), rows + 2 * copied);
+    evaluate(engine, fork, tokens, 90, NULL); /* copies the last pages of the shared ones */
+    size_t both = ds4_engine_held_bytes(engine);
+    assert_true(both > rows + 2 * copied && both < 2 * rows + 2 * copied + ds4_timeline_n_bytes(fork) - empty);
+
+    ds4_timeline_free(timeline);
+    ds4_checkpoint_free(again);
+    ds4_timeline_free(fork);
+    assert_int_equal(ds4_engine_held_bytes(engine), rows + copied); /* the checkpoint has the pages still */
+    ds4_checkpoint_free(checkpoint);
+    assert_int_equal(ds4_engine_held_bytes(engine), 0);
+}
+
+static void a_context_is_as_long_as_the_model_allows_unless_any_is_asked_for(void **state) {
+    (void)state;
+    ds4_model *model = NULL;
+    patched_file patched;
+    patched_file_open(tiny_model_path("tiny-a-q2"), &patched);
+    patch_u32(&patched, "deepseek4.context_length", 256);
+    ds4_error error;
+    assert_ok(
+        ds4_model_open_memory(patched.content.data, patched.content.n_bytes, "patched", DS4_MODEL_FULL, &model, &error),
+        &error);
+    for (int any = 0; any < 2; any++) {
+        ds4_engine_options options = {.n_threads = 1, .chunk_tokens = 8, .any_context = any};
+        ds4_engine *engine = NULL;
+        ds4_timeline *timeline = NULL;
+        assert_ok(ds4_engine_new(model, &options, &engine, &error), &error);
+        size_t limit = any ? 1 << 20 : 256;
+        assert_int_equal(ds4_timeline_new(engine, limit + 1, &timeline, &error), DS4_ERROR_ARGUMENT);
+        assert_string_equal(error.message, any ? "context of 1048577 tokens: the model allows 1 to 1048576"
+                                               : "context of 257 tokens: the model allows 1 to 256");
+        assert_ok(ds4_timeline_new(engine, limit, &timeline, &error), &error);
+        ds4_timeline_free(timeline);
+        ds4_engine_free(engine);
+    }
+    ds4_model_free(model);
+    patched_file_close(&patched);
+}
+
 static void impossible_spans_are_refused_with_a_reason(void **state) {
     ds4_engine *engine = ((struct fixture *)*state)->engine;
     ds4_timeline *timeline = NULL;
@@ -380,6 +441,8 @@ int main(void) {
         cmocka_unit_test(a_cancelled_evaluation_leaves_the_timeline_as_it_was),
         cmocka_unit_test(a_long_evaluation_keeps_the_chunks_that_were_complete),
         cmocka_unit_test(without_compressed_rows_layers_are_like_those_without_compression),
+        cmocka_unit_test(held_bytes_count_shared_pages_once_and_return_to_nothing),
+        cmocka_unit_test(a_context_is_as_long_as_the_model_allows_unless_any_is_asked_for),
         cmocka_unit_test(impossible_spans_are_refused_with_a_reason),
         cmocka_unit_test(impossible_engines_are_refused_with_a_reason),
     };

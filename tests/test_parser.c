@@ -363,6 +363,88 @@ static void misuse_is_an_error(void **state) {
     ds4_parser_free(NULL);
 }
 
+/* ---- places -------------------------------------------------------------------------------------- */
+
+static void ignore_event(void *context, const ds4_event *event) {
+    (void)context;
+    (void)event;
+}
+
+/* first bytes lead to one place, then all others to another. */
+static void expect_places(bool thinking, const char *text, ds4_parser_place before, size_t first,
+                          ds4_parser_place after) {
+    ds4_parser *parser = NULL;
+    assert_int_equal(ds4_parser_new(thinking, ignore_event, NULL, &parser, NULL), DS4_OK);
+    for (size_t i = 0; text[i]; i++) {
+        ds4_parser_place expected = i < first ? before : after;
+        assert_int_equal(ds4_parser_feed(parser, &text[i], 1, NULL), DS4_OK);
+        if (ds4_parser_where(parser) != expected)
+            fail_msg("%s: behind byte %zu at place %d, expected %d", text, i, ds4_parser_where(parser), expected);
+    }
+    ds4_parser_free(parser);
+}
+
+static void reasoning_text_and_structure_are_places(void **state) {
+    (void)state;
+    expect_places(true, "a<b</think>\nHi\n\n<b>", DS4_PLACE_REASONING, strlen("a<b</think"), DS4_PLACE_TEXT);
+    expect_places(false, "Hi\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n", DS4_PLACE_TEXT,
+                  strlen("Hi\n\n<｜DSML｜") - 1, DS4_PLACE_STRUCTURE);
+    expect_places(false, "<｜DSML｜tool", DS4_PLACE_TEXT, strlen("<｜DSML｜") - 1, DS4_PLACE_STRUCTURE);
+}
+
+static void values_are_arguments_up_to_the_second_byte_of_their_closing_tag(void **state) {
+    (void)state;
+    static const char *const parameter[] = {"<｜DSML｜parameter name=\"k\" string=\"true\">",
+                                            "<｜DSML｜parameter name=\"k\" string=\"false\">"};
+    for (int i = 0; i < 2; i++) {
+        static const char value[] = "1 < 2 </ <b>&lt;/";
+        ds4_parser *parser = NULL;
+        assert_int_equal(ds4_parser_new(false, ignore_event, NULL, &parser, NULL), DS4_OK);
+        assert_int_equal(ds4_parser_feed(parser, CALLS INVOKE("f"), strlen(CALLS INVOKE("f")), NULL), DS4_OK);
+        for (const char *at = parameter[i]; *at; at++) {
+            assert_int_equal(ds4_parser_where(parser), DS4_PLACE_STRUCTURE);
+            assert_int_equal(ds4_parser_feed(parser, at, 1, NULL), DS4_OK);
+        }
+        assert_int_equal(ds4_parser_where(parser), DS4_PLACE_ARGUMENT);
+        for (size_t at = 0; value[at]; at++) {
+            bool may_close = at && value[at - 1] == '<' && value[at] == '/';
+            assert_int_equal(ds4_parser_feed(parser, &value[at], 1, NULL), DS4_OK);
+            assert_int_equal(ds4_parser_where(parser), may_close ? DS4_PLACE_STRUCTURE : DS4_PLACE_ARGUMENT);
+        }
+        static const char closing[] = "</｜DSML｜parameter>";
+        for (size_t at = 0; closing[at]; at++) {
+            assert_int_equal(ds4_parser_feed(parser, &closing[at], 1, NULL), DS4_OK);
+            assert_int_equal(ds4_parser_where(parser), at ? DS4_PLACE_STRUCTURE : DS4_PLACE_ARGUMENT);
+        }
+        ds4_parser_free(parser);
+    }
+}
+
+static void behind_the_block_and_behind_a_broken_one_are_places_too(void **state) {
+    (void)state;
+    static const char whole[] = CALLS INVOKE("f") END_INVOKE END_CALLS, broken[] = CALLS "oh";
+    ds4_parser *parser = NULL;
+    assert_int_equal(ds4_parser_new(false, ignore_event, NULL, &parser, NULL), DS4_OK);
+    assert_int_equal(ds4_parser_feed(parser, whole, strlen(whole), NULL), DS4_OK);
+    assert_int_equal(ds4_parser_where(parser), DS4_PLACE_AFTER_CALLS);
+    assert_int_equal(ds4_parser_feed(parser, "\n", 1, NULL), DS4_OK);
+    assert_int_equal(ds4_parser_where(parser), DS4_PLACE_AFTER_CALLS);
+    assert_int_equal(ds4_parser_feed(parser, "x", 1, NULL), DS4_OK);
+    assert_int_equal(ds4_parser_where(parser), DS4_PLACE_TEXT);
+    ds4_parser_free(parser);
+    assert_int_equal(ds4_parser_new(false, ignore_event, NULL, &parser, NULL), DS4_OK);
+    assert_int_equal(ds4_parser_feed(parser, broken, strlen(broken), NULL), DS4_OK);
+    assert_int_equal(ds4_parser_where(parser), DS4_PLACE_TEXT);
+    assert_int_equal(ds4_parser_finish(parser, NULL), DS4_OK);
+    assert_int_equal(ds4_parser_where(parser), DS4_PLACE_TEXT);
+    ds4_parser_free(parser);
+}
+
+static void tags_quoted_in_reasoning_are_reasoning(void **state) {
+    (void)state;
+    expect_places(true, CALLS INVOKE("f") END_INVOKE END_CALLS, DS4_PLACE_REASONING, 1000, DS4_PLACE_TEXT);
+}
+
 /* ---- there and back ------------------------------------------------------------------------------ */
 
 static const char *const round_trip_arguments[] = {
@@ -422,6 +504,10 @@ int main(void) {
         cmocka_unit_test(values_are_held_back_up_to_a_limit),
         cmocka_unit_test(a_tag_without_end_is_given_up),
         cmocka_unit_test(misuse_is_an_error),
+        cmocka_unit_test(reasoning_text_and_structure_are_places),
+        cmocka_unit_test(values_are_arguments_up_to_the_second_byte_of_their_closing_tag),
+        cmocka_unit_test(behind_the_block_and_behind_a_broken_one_are_places_too),
+        cmocka_unit_test(tags_quoted_in_reasoning_are_reasoning),
         cmocka_unit_test(rendered_calls_are_parsed_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

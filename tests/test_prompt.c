@@ -1,4 +1,6 @@
+#include "base/memory.h"
 #include "ds4.h"
+#include "text/prompt.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -57,6 +59,24 @@ int32_t ds4_tokenizer_control_id(const ds4_tokenizer *tokenizer, const char *str
         if (strcmp(string, control_string[i]) == 0 && strcmp(string, (const char *)tokenizer) != 0)
             return 1000 + (int32_t)i;
     return -1;
+}
+
+bool ds4_tokenizer_is_control(const ds4_tokenizer *tokenizer, int32_t id) {
+    (void)tokenizer;
+    return id >= 1000 && (size_t)id < 1000 + N_CONTROL;
+}
+
+ds4_status ds4_tokenizer_decode(const ds4_tokenizer *tokenizer, const int32_t *id, size_t n, ds4_buffer *text,
+                                ds4_error *error) {
+    (void)error;
+    for (size_t i = 0; i < n; i++) {
+        char byte = (char)id[i];
+        if (!ds4_tokenizer_is_control(tokenizer, id[i]) && (id[i] < 0 || id[i] > 255)) return DS4_ERROR_ARGUMENT;
+        bool ok = ds4_tokenizer_is_control(tokenizer, id[i]) ? buffer_append_string(text, control_string[id[i] - 1000])
+                                                             : buffer_append(text, &byte, 1);
+        if (!ok) return DS4_ERROR_MEMORY;
+    }
+    return DS4_OK;
 }
 
 /* ---- helpers ------------------------------------------------------------------------------------- */
@@ -589,6 +609,155 @@ static void a_vocabulary_without_a_control_token_is_an_error(void **state) {
     ds4_prompt_deinit(&prompt);
 }
 
+/* ---- pieces -------------------------------------------------------------------------------------- */
+
+#define CALL(ID, NAME, ARGUMENTS) \
+    "{\"id\": \"" ID "\", \"function\": {\"name\": \"" NAME "\", \"arguments\": \"" ARGUMENTS "\"}}"
+#define TWO_ANSWERS                                                          \
+    "{\"reasoning_effort\": \"none\", \"messages\": [" M(                    \
+        "user", "go") ", {\"role\": \"assistant\", "                         \
+                      "\"tool_calls\": [" CALL("known", "f", "{}") "]}, " M( \
+                          "user", "on") ", {\"role\": \"assistant\", "       \
+                                        "\"content\": \"text\", \"tool_calls\": [" CALL("new", "g", "{}") "]}]}"
+
+/* Knows the call "known" as a spelling with a control token that was typed and one that is real. */
+typedef struct spelling {
+    size_t n_asked;
+    bool knows_nothing;
+} spelling;
+
+static bool put_known_calls(void *context, json_t *tool_calls, ds4_prompt *prompt) {
+    spelling *known = context;
+    known->n_asked++;
+    assert_true(json_is_array(tool_calls));
+    const char *id = json_string_value(json_object_get(json_array_get(tool_calls, 0), "id"));
+    if (known->knows_nothing || strcmp(id, "known") != 0) return false;
+    ds4_control_span control = {0, strlen(USER)};
+    ds4_prompt piece = {.control = &control, .n_control = 1};
+    assert_true(buffer_append_string(&piece.text, USER USER));
+    assert_true(prompt_append(prompt, &piece));
+    ds4_buffer_deinit(&piece.text);
+    return true;
+}
+
+static json_t *read_request(const char *text) {
+    json_t *request = json_loads(text, 0, NULL);
+    assert_non_null(request);
+    return request;
+}
+
+static void the_models_own_text_of_calls_takes_the_place_of_the_canonical_one(void **state) {
+    (void)state;
+    spelling known = {0};
+    prompt_hooks hooks = {put_known_calls, &known};
+    ds4_prompt prompt = {0};
+    json_t *request = read_request(TWO_ANSWERS);
+    assert_int_equal(prompt_render_json(request, &hooks, &prompt, NULL), DS4_OK);
+    assert_int_equal(known.n_asked, 2);
+    assert_string_equal(prompt.text.data, BOS USER "go" CHAT USER USER EOS USER "on" CHAT
+                                                   "text\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"g\">\n\n"
+                                                   "</｜DSML｜invoke>\n</｜DSML｜tool_calls>" EOS);
+    check_spans(&prompt);
+    /* of the two markers that the hook wrote the first is a token */
+    size_t at = strlen(BOS USER "go" CHAT), n_there = 0;
+    for (size_t i = 0; i < prompt.n_control; i++) {
+        size_t offset_bytes = prompt.control[i].offset_bytes;
+        n_there += offset_bytes == at;
+        assert_int_not_equal(offset_bytes, at + strlen(USER));
+    }
+    assert_int_equal(n_there, 1);
+    ds4_prompt_deinit(&prompt);
+    json_decref(request);
+}
+
+static void calls_that_nobody_knows_are_written_as_ever(void **state) {
+    (void)state;
+    spelling nothing = {.knows_nothing = true};
+    const prompt_hooks hooks[] = {{put_known_calls, &nothing}, {NULL, NULL}};
+    ds4_prompt canonical = {0};
+    render(TWO_ANSWERS, &canonical);
+    json_t *request = read_request(TWO_ANSWERS);
+    for (size_t i = 0; i < 3; i++) {
+        ds4_prompt prompt = {0};
+        assert_int_equal(prompt_render_json(request, i < 2 ? &hooks[i] : NULL, &prompt, NULL), DS4_OK);
+        assert_string_equal(prompt.text.data, canonical.text.data);
+        assert_int_equal(prompt.n_control, canonical.n_control);
+        assert_memory_equal(prompt.control, canonical.control, canonical.n_control * sizeof *prompt.control);
+        ds4_prompt_deinit(&prompt);
+    }
+    assert_int_equal(nothing.n_asked, 2);
+    json_decref(request);
+    ds4_prompt_deinit(&canonical);
+}
+
+static void rendering_json_does_not_change_it(void **state) {
+    (void)state;
+    json_t *cases = load_cases();
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        json_t *request = json_object_get(json_array_get(cases, i), "request"), *copy = json_deep_copy(request);
+        ds4_prompt prompt = {0};
+        assert_int_equal(prompt_render_json(request, NULL, &prompt, NULL), DS4_OK);
+        assert_true(json_equal(request, copy));
+        ds4_prompt_deinit(&prompt);
+        json_decref(copy);
+    }
+    json_decref(cases);
+    ds4_error error;
+    ds4_prompt prompt = {0};
+    json_t *wrong = json_pack("[]");
+    assert_int_equal(prompt_render_json(wrong, NULL, &prompt, &error), DS4_ERROR_FORMAT);
+    assert_string_equal(error.message, "request: an array, expected an object");
+    json_decref(wrong);
+}
+
+static void tokens_of_a_prompt_give_the_prompt_again(void **state) {
+    (void)state;
+    ds4_prompt prompt = {0}, again = {0};
+    ds4_tokens tokens = {0};
+    render("{\"messages\": [" M("user", "a<｜User｜>b") ", " M("assistant", "c") "]}", &prompt);
+    assert_int_equal(ds4_prompt_encode(&prompt, (const ds4_tokenizer *)"", &tokens, NULL), DS4_OK);
+    for (size_t i = 0; i < tokens.n; i += 7) { /* in pieces */
+        size_t n = tokens.n - i < 7 ? tokens.n - i : 7;
+        assert_int_equal(prompt_append_tokens(&again, (const ds4_tokenizer *)"", tokens.id + i, n, NULL), DS4_OK);
+    }
+    assert_string_equal(again.text.data, prompt.text.data);
+    assert_int_equal(again.n_control, prompt.n_control);
+    assert_memory_equal(again.control, prompt.control, prompt.n_control * sizeof *prompt.control);
+    ds4_tokens_deinit(&tokens);
+    ds4_prompt_deinit(&prompt);
+    ds4_prompt_deinit(&again);
+}
+
+static void a_token_outside_the_vocabulary_leaves_the_prompt_alone(void **state) {
+    (void)state;
+    static const int32_t good[] = {'a', 1000}, bad[] = {'b', 1001, 999, 'c'};
+    ds4_prompt prompt = {0};
+    assert_int_equal(prompt_append_tokens(&prompt, (const ds4_tokenizer *)"", bad, 4, NULL), DS4_ERROR_ARGUMENT);
+    assert_int_equal(prompt.text.n_bytes + prompt.n_control, 0);
+    assert_int_equal(prompt_append_tokens(&prompt, (const ds4_tokenizer *)"", good, 2, NULL), DS4_OK);
+    assert_int_equal(prompt_append_tokens(&prompt, (const ds4_tokenizer *)"", bad, 4, NULL), DS4_ERROR_ARGUMENT);
+    assert_string_equal(prompt.text.data, "a" BOS);
+    assert_int_equal(prompt.text.n_bytes, strlen("a" BOS));
+    assert_int_equal(prompt.n_control, 1);
+    ds4_prompt_deinit(&prompt);
+}
+
+static void pieces_keep_their_control_spans(void **state) {
+    (void)state;
+    static const int32_t first[] = {1000, 'a'}, second[] = {'b', 1002, 1003};
+    ds4_prompt prompt = {0}, piece = {0}, nothing = {0};
+    assert_int_equal(prompt_append_tokens(&prompt, (const ds4_tokenizer *)"", first, 2, NULL), DS4_OK);
+    assert_int_equal(prompt_append_tokens(&piece, (const ds4_tokenizer *)"", second, 3, NULL), DS4_OK);
+    assert_true(prompt_append(&prompt, &nothing));
+    assert_true(prompt_append(&prompt, &piece));
+    assert_string_equal(prompt.text.data, BOS "ab" USER ASSISTANT);
+    assert_int_equal(prompt.n_control, 3);
+    check_spans(&prompt);
+    assert_string_equal(piece.text.data, "b" USER ASSISTANT);
+    ds4_prompt_deinit(&prompt);
+    ds4_prompt_deinit(&piece);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(official_cases_are_rendered_byte_for_byte),
@@ -613,6 +782,12 @@ int main(void) {
         cmocka_unit_test(a_failed_rendering_leaves_the_prompt_alone),
         cmocka_unit_test(spans_become_control_tokens_and_the_rest_runs_of_text),
         cmocka_unit_test(a_vocabulary_without_a_control_token_is_an_error),
+        cmocka_unit_test(the_models_own_text_of_calls_takes_the_place_of_the_canonical_one),
+        cmocka_unit_test(calls_that_nobody_knows_are_written_as_ever),
+        cmocka_unit_test(rendering_json_does_not_change_it),
+        cmocka_unit_test(tokens_of_a_prompt_give_the_prompt_again),
+        cmocka_unit_test(a_token_outside_the_vocabulary_leaves_the_prompt_alone),
+        cmocka_unit_test(pieces_keep_their_control_spans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { N_DRAWS = 40000, MAX_VOCAB = 64 };
 
@@ -152,6 +153,257 @@ static void temperature_flattens_before_the_cuts(void **state) {
                       probability, N_KNOWN);
 }
 
+/* ---- the same draws as by sorting everything ---- */
+
+typedef struct sorted_token {
+    float logit;
+    int32_t id;
+} sorted_token;
+
+static int best_first(const void *a, const void *b) {
+    const sorted_token *x = a, *y = b;
+    if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static double next_uniform(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (double)(*state * 0x2545f4914f6cdd1du >> 40) * 0x1p-24;
+}
+
+/* The definition: sort, cut by top_k, walk until top_p or min_p, draw. Without cuts in the order of ids. */
+static int32_t draw_by_definition(const ds4_sampling *s, const float *logits, size_t n_vocab, uint64_t *state) {
+    static sorted_token token[1 << 15];
+    size_t n = 0, kept = 0;
+    float best = -INFINITY;
+    for (size_t i = 0; i < n_vocab; i++)
+        if (isfinite(logits[i])) token[n++] = (sorted_token){logits[i], (int32_t)i};
+    for (size_t i = 0; i < n; i++) best = token[i].logit > best ? token[i].logit : best;
+    bool ordered = s->top_k > 0 || s->top_p < 1;
+    if (ordered) qsort(token, n, sizeof *token, best_first);
+    if (s->top_k > 0 && n > (size_t)s->top_k) n = (size_t)s->top_k;
+    double mass = 0, sum = 0;
+#define PROBABILITY(I) exp(((double)token[I].logit - (double)best) / (double)s->temperature)
+    for (size_t i = 0; i < n; i++) mass += PROBABILITY(i);
+    for (size_t i = 0; i < n; i++) {
+        bool too_small = PROBABILITY(i) < (double)s->min_p && !(token[i].logit >= best);
+        if (too_small && ordered) break;
+        if (too_small) continue;
+        token[kept++] = token[i];
+        sum += PROBABILITY(i);
+        if (ordered && sum >= (double)s->top_p * mass) break;
+    }
+    mass = sum = 0;
+    for (size_t i = 0; i < kept; i++) mass += PROBABILITY(i);
+    double target = next_uniform(state) * mass;
+    for (size_t i = 0; i < kept; i++) {
+        sum += PROBABILITY(i);
+        if (sum > target) return token[i].id;
+    }
+    return token[kept - 1].id;
+}
+
+/* Logits of many sizes and with many equal ones, as random as need be. */
+static void mixed_logits(float *logits, size_t n, float spread, uint64_t seed) {
+    for (size_t i = 0; i < n; i++) {
+        double u = next_uniform(&seed), v = next_uniform(&seed);
+        logits[i] = (float)floor(spread * sqrt(-2 * log(u + 1e-8)) * cos(6.283185307 * v) * 64) / 64;
+        if (i % 97 == 5) logits[i] = i % 2 ? -INFINITY : NAN;
+    }
+}
+
+static void cutting_without_sorting_everything_gives_the_same_draws(void **state) {
+    (void)state;
+    static const ds4_sampling samplings[] = {
+        {.temperature = 1, .top_p = 0.95f, .min_p = 0.05f},
+        {.temperature = 1, .top_p = 0.5f},
+        {.temperature = 1.5f, .top_p = 0.999f},
+        {.temperature = 1, .top_p = 0.9f, .min_p = 1e-3f},
+        {.temperature = 2, .top_p = 0.6f, .top_k = 5000},
+        {.temperature = 0.7f, .top_p = 0.98f, .top_k = 300, .min_p = 0.01f},
+        {.temperature = 1, .top_p = 1, .top_k = 40},
+        {.temperature = 1, .top_p = 1, .top_k = 6000, .min_p = 1e-4f},
+        {.temperature = 1, .top_p = 1, .min_p = 0.05f},
+        {.temperature = 0.3f, .top_p = 1, .min_p = 2},
+        {.temperature = 1, .top_p = 1},
+    };
+    static float logits[20000];
+    static const float spreads[] = {0.1f, 1, 4};
+    for (size_t i = 0; i < sizeof samplings / sizeof *samplings; i++)
+        for (size_t j = 0; j < 3; j++) {
+            size_t n_vocab = j == 1 ? 200 : 20000;
+            mixed_logits(logits, n_vocab, spreads[j], 7 + j);
+            uint64_t random_state = 31 + i;
+            ds4_sampler *sampler = new_sampler(samplings[i], n_vocab, random_state);
+            for (int draw = 0; draw < 12; draw++) {
+                int32_t expected = draw_by_definition(&samplings[i], logits, n_vocab, &random_state);
+                int32_t id = ds4_sampler_draw(sampler, logits);
+                if (id != expected)
+                    fail_msg("settings %zu, logits %zu, draw %d: %d, expected %d", i, j, draw, id, expected);
+            }
+            ds4_sampler_free(sampler);
+        }
+}
+
+/* ---- bias and penalties ---- */
+
+static void set_bias(ds4_sampler *sampler, const ds4_logit_bias *bias, size_t n) {
+    ds4_error error;
+    assert_ok(ds4_sampler_set_bias(sampler, bias, n, &error), &error);
+}
+
+static void a_bias_is_added_to_the_logits_of_every_draw(void **state) {
+    (void)state;
+    static const float logits[] = {5, 4, 3, -INFINITY};
+    ds4_sampler *sampler = new_sampler((ds4_sampling){.temperature = 0}, 4, 1);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0);
+    set_bias(sampler, (ds4_logit_bias[]){{0, -1.5f}, {3, 100}}, 2);
+    for (int i = 0; i < 3; i++) assert_int_equal(ds4_sampler_draw(sampler, logits), 1);
+    /* those of one token together */
+    set_bias(sampler, (ds4_logit_bias[]){{2, 1.5f}, {2, 1.5f}}, 2);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 2);
+    set_bias(sampler, NULL, 0);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0);
+    ds4_sampler_free(sampler);
+}
+
+static void a_bias_moves_the_probabilities(void **state) {
+    (void)state;
+    static const float logits[] = {0, 0, 0};
+    int count[3] = {0};
+    ds4_sampler *sampler = new_sampler((ds4_sampling){.temperature = 1, .top_p = 1}, 3, 3);
+    set_bias(sampler, (ds4_logit_bias[]){{0, -100}, {2, 1}}, 2);
+    for (int i = 0; i < N_DRAWS; i++) count[ds4_sampler_draw(sampler, logits)]++;
+    ds4_sampler_free(sampler);
+    assert_int_equal(count[0], 0);
+    double p = exp(1) / (1 + exp(1)), deviation = sqrt((double)N_DRAWS * p * (1 - p));
+    assert_true(fabs(count[2] - (double)N_DRAWS * p) < 5 * deviation);
+}
+
+static void a_bias_of_no_token_is_refused_and_changes_nothing(void **state) {
+    (void)state;
+    static const float logits[] = {0, 1};
+    static const ds4_logit_bias bad[][2] = {{{0, 5}, {2, 1}}, {{0, 5}, {-1, 1}}, {{0, 5}, {1, NAN}}};
+    static const char *const message[] = {"logit bias: token 2, expected 0 to 1",
+                                          "logit bias: token -1, expected 0 to 1",
+                                          "logit bias of token 1: expected a finite number"};
+    ds4_sampler *sampler = new_sampler((ds4_sampling){.temperature = 0}, 2, 1);
+    for (size_t i = 0; i < 3; i++) {
+        ds4_error error;
+        assert_int_equal(ds4_sampler_set_bias(sampler, bad[i], 2, &error), DS4_ERROR_ARGUMENT);
+        assert_string_equal(error.message, message[i]);
+        assert_int_equal(ds4_sampler_draw(sampler, logits), 1);
+    }
+    ds4_sampler_free(sampler);
+}
+
+static void penalties_count_what_the_answer_has(void **state) {
+    (void)state;
+    static const float logits[] = {3, 2, 1};
+    ds4_sampler *sampler = new_sampler((ds4_sampling){.temperature = 0, .presence_penalty = 1.5f}, 3, 1);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0); /* drawn is not said */
+    ds4_sampler_note(sampler, 0);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 1);
+    for (int i = 0; i < 9; i++) ds4_sampler_note(sampler, 0); /* its penalty comes once */
+    ds4_sampler_note(sampler, 1);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0);
+    ds4_sampler_free(sampler);
+
+    sampler = new_sampler((ds4_sampling){.temperature = 0, .frequency_penalty = 0.41f}, 3, 1);
+    /* 3, 2.59, 2.18; then 2 is more than 1.77, this more than 1.59, ...; at last 1 is the most */
+    static const int32_t expected[] = {0, 0, 0, 1, 0, 1, 0, 1, 2, 0};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        int32_t id = ds4_sampler_draw(sampler, logits);
+        assert_int_equal(id, expected[i]);
+        ds4_sampler_note(sampler, id);
+    }
+    ds4_sampler_note(sampler, -1); /* no tokens of this vocabulary */
+    ds4_sampler_note(sampler, 3);
+    ds4_sampler_free(sampler);
+}
+
+static void negative_penalties_invite(void **state) {
+    (void)state;
+    static const float logits[] = {1, 0.8f};
+    ds4_sampler *sampler = new_sampler((ds4_sampling){.temperature = 0, .frequency_penalty = -0.15f}, 2, 1);
+    ds4_sampler_note(sampler, 1);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 0);
+    ds4_sampler_note(sampler, 1);
+    assert_int_equal(ds4_sampler_draw(sampler, logits), 1);
+    ds4_sampler_free(sampler);
+}
+
+static void the_most_likely_token_takes_no_randomness(void **state) {
+    (void)state;
+    float logits[N_KNOWN];
+    known_logits(logits);
+    ds4_sampling sampling = {.temperature = 1, .top_p = 0.9f, .presence_penalty = 2};
+    ds4_sampler *with = new_sampler(sampling, N_KNOWN, 5), *without = new_sampler(sampling, N_KNOWN, 5);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(ds4_sampler_most_likely(with, logits), 2);
+        assert_int_equal(ds4_sampler_draw(with, logits), ds4_sampler_draw(without, logits));
+    }
+    ds4_sampler_note(with, 2);
+    assert_int_equal(ds4_sampler_most_likely(with, logits), 4);
+    set_bias(with, (ds4_logit_bias[]){{1, 50}}, 1);
+    assert_int_equal(ds4_sampler_most_likely(with, logits), 1);
+    ds4_sampler_free(with);
+    ds4_sampler_free(without);
+}
+
+/* ---- probabilities of tokens ---- */
+
+static void logprobs_are_those_of_the_plain_logits(void **state) {
+    (void)state;
+    float logits[N_KNOWN], logprob;
+    ds4_logprob top[N_KNOWN + 2];
+    known_logits(logits);
+    for (int32_t id = 0; id < N_KNOWN; id++) {
+        assert_int_equal(ds4_logprobs(logits, N_KNOWN, id, &logprob, NULL, 0), 0);
+        assert_true(fabs((double)logprob - log(KNOWN[id])) < 1e-5);
+    }
+    static const int32_t order[] = {2, 4, 6, 0, 3, 5, 1};
+    for (size_t n = 1; n <= N_KNOWN + 2; n++) {
+        size_t n_top = ds4_logprobs(logits, N_KNOWN, 0, &logprob, top, n);
+        assert_int_equal(n_top, n < N_KNOWN ? n : N_KNOWN);
+        for (size_t i = 0; i < n_top; i++) {
+            assert_int_equal(top[i].id, order[i]);
+            assert_true(fabs((double)top[i].logprob - log(KNOWN[order[i]])) < 1e-5);
+        }
+    }
+}
+
+static void equal_logprobs_stand_in_the_order_of_their_ids(void **state) {
+    (void)state;
+    static const float logits[] = {1, 2, 1, 2, 2, 1};
+    static const int32_t order[] = {1, 3, 4, 0, 2};
+    float logprob;
+    ds4_logprob top[5];
+    assert_int_equal(ds4_logprobs(logits, 6, 5, &logprob, top, 5), 5);
+    for (size_t i = 0; i < 5; i++) assert_int_equal(top[i].id, order[i]);
+}
+
+static void logprobs_of_hostile_logits_are_numbers(void **state) {
+    (void)state;
+    static const float logits[] = {NAN, 2e38f, INFINITY, -2e38f, -INFINITY}, none[] = {NAN, INFINITY};
+    float logprob;
+    ds4_logprob top[5];
+    assert_int_equal(ds4_logprobs(logits, 5, 1, &logprob, top, 5), 2);
+    assert_true(fabsf(logprob) < 1e-6f);
+    assert_int_equal(top[0].id, 1);
+    assert_int_equal(top[1].id, 3);
+    for (int32_t id = -1; id <= 5; id++) {
+        if (id == 1 || id == 3) continue;
+        ds4_logprobs(logits, 5, id, &logprob, NULL, 0);
+        assert_true(isinf(logprob) && logprob < 0);
+    }
+    assert_int_equal(ds4_logprobs(none, 2, 0, &logprob, top, 5), 0);
+    assert_true(isinf(logprob) && logprob < 0);
+}
+
 /* ---- hostile logits ---- */
 
 static void logits_that_are_not_finite_are_never_drawn(void **state) {
@@ -174,13 +426,15 @@ static void without_a_finite_logit_there_is_no_token(void **state) {
 
 static void settings_that_are_not_numbers_are_refused(void **state) {
     (void)state;
-    const ds4_sampling bad[] = {{.temperature = NAN}, {.temperature = INFINITY}, {.top_p = NAN}, {.min_p = NAN}};
+    const ds4_sampling bad[] = {{.temperature = NAN}, {.temperature = INFINITY}, {.top_p = NAN},
+                                {.min_p = NAN},       {.presence_penalty = NAN}, {.frequency_penalty = -INFINITY}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ds4_sampler *sampler = NULL;
         ds4_error error = {""};
         assert_int_equal(ds4_sampler_new(&bad[i], 10, 1, &sampler, &error), DS4_ERROR_ARGUMENT);
         assert_null(sampler);
-        assert_string_equal(error.message, "temperature, top_p and min_p must be finite numbers");
+        assert_string_equal(error.message, i < 4 ? "temperature, top_p and min_p must be finite numbers"
+                                                 : "the penalties must be finite numbers");
     }
     ds4_sampler_free(NULL);
 }
@@ -245,6 +499,16 @@ int main(void) {
         cmocka_unit_test(min_p_is_relative_to_the_most_likely_token),
         cmocka_unit_test(cuts_work_together),
         cmocka_unit_test(temperature_flattens_before_the_cuts),
+        cmocka_unit_test(cutting_without_sorting_everything_gives_the_same_draws),
+        cmocka_unit_test(a_bias_is_added_to_the_logits_of_every_draw),
+        cmocka_unit_test(a_bias_moves_the_probabilities),
+        cmocka_unit_test(a_bias_of_no_token_is_refused_and_changes_nothing),
+        cmocka_unit_test(penalties_count_what_the_answer_has),
+        cmocka_unit_test(negative_penalties_invite),
+        cmocka_unit_test(the_most_likely_token_takes_no_randomness),
+        cmocka_unit_test(logprobs_are_those_of_the_plain_logits),
+        cmocka_unit_test(equal_logprobs_stand_in_the_order_of_their_ids),
+        cmocka_unit_test(logprobs_of_hostile_logits_are_numbers),
         cmocka_unit_test(logits_that_are_not_finite_are_never_drawn),
         cmocka_unit_test(without_a_finite_logit_there_is_no_token),
         cmocka_unit_test(settings_that_are_not_numbers_are_refused),

@@ -108,6 +108,11 @@ static void the_vocabulary_has_the_published_ids(void **state) {
         assert_string_equal(ds4_tokenizer_token_bytes(tokenizer, control[i].id, &n_bytes), control[i].string);
         assert_int_equal(n_bytes, strlen(control[i].string));
     }
+    for (size_t i = 0; i < sizeof control / sizeof *control; i++)
+        assert_true(ds4_tokenizer_is_control(tokenizer, control[i].id));
+    static const int32_t ordinary[] = {-1, 5, 1000, 127000, 129280, INT32_MAX};
+    for (size_t i = 0; i < sizeof ordinary / sizeof *ordinary; i++)
+        assert_false(ds4_tokenizer_is_control(tokenizer, ordinary[i]));
     assert_int_equal(ds4_tokenizer_control_id(tokenizer, "<｜Nobody｜>"), -1);
     assert_int_equal(ds4_tokenizer_control_id(tokenizer, ""), -1);
     assert_int_equal(ds4_tokenizer_control_id(tokenizer, "Hello"), -1); /* a token, but not of control */

@@ -61,9 +61,9 @@ ds4_status chat_ask(conversation *talk, const char *text, size_t n_bytes, size_t
 }
 
 void chat_note_effort(think_effort chosen, size_t context_tokens) {
-    if (chosen == THINK_MAX && context_tokens < MAX_EFFORT_CONTEXT)
+    if (chosen == THINK_MAX && context_tokens < DS4_MAX_EFFORT_CONTEXT)
         cli_note("--think max needs a context of %d tokens, this one has %zu: the effort becomes high",
-                 MAX_EFFORT_CONTEXT, context_tokens);
+                 DS4_MAX_EFFORT_CONTEXT, context_tokens);
 }
 
 /* ---- the command --------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ ds4_status conversation_reset(conversation *self, ds4_error *error) {
 }
 
 think_effort conversation_effort(const conversation *self) {
-    return self->effort == THINK_MAX && self->context_tokens < MAX_EFFORT_CONTEXT ? THINK_HIGH : self->effort;
+    return self->effort == THINK_MAX && self->context_tokens < DS4_MAX_EFFORT_CONTEXT ? THINK_HIGH : self->effort;
 }
 
 void conversation_set_effort(conversation *self, think_effort effort) {

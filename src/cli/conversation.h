@@ -13,9 +13,6 @@
 
 typedef struct conversation conversation;
 
-/* Maximum effort was trained with contexts of at least this many tokens; with less it becomes high. */
-#define MAX_EFFORT_CONTEXT 393216
-
 typedef struct conversation_options {
     const char *system; /* "": none */
     think_effort effort;

@@ -159,6 +159,7 @@ ds4_status engine_new_on(const ds4_model *model, const ds4_engine_options *optio
     if (!engine) return error_memory(error, "engine", sizeof *engine);
     engine->model = model;
     engine->chunk_tokens = chunk_tokens;
+    engine->any_context = options->any_context;
     ds4_status status = new_backend(model, options, new_device, chunk_tokens, &engine->backend, error);
     if (status == DS4_OK) engine->backend->no_compressed_rows = options->no_compressed_rows;
     if (status == DS4_OK) status = allocate_activations(engine, error);
@@ -184,6 +185,10 @@ void ds4_engine_free(ds4_engine *engine) {
     free(engine->timeline);
     ds4_buffer_deinit(&engine->saved);
     free(engine);
+}
+
+size_t ds4_engine_held_bytes(const ds4_engine *engine) {
+    return engine->held_bytes;
 }
 
 /* ---- evaluation ---------------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@ struct ds4_engine {
     backend *backend;
     activations act;
     int chunk_tokens;
+    bool any_context;
+    size_t held_bytes; /* as ds4_engine_held_bytes */
 
     /* the batch being evaluated: [chunk_tokens] */
     int32_t *token, *span_of;
@@ -35,7 +37,8 @@ struct ds4_checkpoint {
     ds4_engine *engine;
     ds4_tokens tokens;
     ds4_buffer frontier;
-    row_pages *rows; /* [n_layers][2]: compressed rows, indexer rows; shared pages */
+    row_pages *rows;   /* [n_layers][2]: compressed rows, indexer rows; shared pages */
+    size_t held_bytes; /* of tokens and frontier */
 };
 
 /* As ds4_engine_new; with new_device on a GPU of another kind than options->backend says. */

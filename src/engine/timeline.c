@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_ALIGNMENT = 64, N_ROW_KINDS = 2 };
+enum { ARENA_ALIGNMENT = 64, N_ROW_KINDS = 2, ANY_CONTEXT_TOKENS = 1 << 20 };
 
 static const hyperparameters *hparams_of(const ds4_timeline *timeline) {
     return timeline->engine->backend->hparams;
@@ -121,24 +121,32 @@ static bool layer_has_kind(const hyperparameters *hparams, int l, int kind) {
     return kind ? hparams->ratio[l] == 4 : hparams->ratio[l] != 0;
 }
 
-static row_page *page_new(ds4_engine *engine, size_t row_bytes) {
+static size_t page_bytes(const ds4_engine *engine, int kind) {
+    return ROWS_PER_PAGE * format_of(engine, kind)->n_bytes;
+}
+
+static row_page *page_new(ds4_engine *engine, int kind) {
     row_page *page = array_new(1, sizeof *page);
     if (!page) return NULL;
     page->references = 1;
-    page->rows = engine->backend->op->allocate(engine->backend, MEMORY_TIMELINE, ROWS_PER_PAGE * row_bytes);
-    if (page->rows) return page;
-    free(page);
-    return NULL;
+    page->rows = engine->backend->op->allocate(engine->backend, MEMORY_TIMELINE, page_bytes(engine, kind));
+    if (!page->rows) {
+        free(page);
+        return NULL;
+    }
+    engine->held_bytes += page_bytes(engine, kind);
+    return page;
 }
 
-static void page_release(ds4_engine *engine, row_page *page) {
+static void page_release(ds4_engine *engine, row_page *page, int kind) {
     if (--page->references > 0) return;
+    engine->held_bytes -= page_bytes(engine, kind);
     engine->backend->op->release(engine->backend, page->rows);
     free(page);
 }
 
-static void pages_release(ds4_engine *engine, row_pages *pages) {
-    for (size_t i = 0; i < pages->n; i++) page_release(engine, pages->page[i]);
+static void pages_release(ds4_engine *engine, row_pages *pages, int kind) {
+    for (size_t i = 0; i < pages->n; i++) page_release(engine, pages->page[i], kind);
     free(pages->page);
     *pages = (row_pages){0};
 }
@@ -156,17 +164,17 @@ static bool pages_share(const row_pages *pages, size_t n_pages, row_pages *copy)
 }
 
 /* Makes pages [first row, end row) exist and unshared. */
-static bool pages_reserve(ds4_engine *engine, row_pages *pages, size_t row_bytes, size_t first_row, size_t end_row) {
+static bool pages_reserve(ds4_engine *engine, row_pages *pages, int kind, size_t first_row, size_t end_row) {
     if (end_row <= first_row) return true;
     size_t needed = (end_row + ROWS_PER_PAGE - 1) / ROWS_PER_PAGE;
     if (!array_reserve((void **)&pages->page, &pages->capacity, needed, sizeof *pages->page)) return false;
     for (size_t i = first_row / ROWS_PER_PAGE; i < needed; i++) {
         if (i < pages->n && pages->page[i]->references == 1) continue;
-        row_page *page = page_new(engine, row_bytes);
+        row_page *page = page_new(engine, kind);
         if (!page) return false;
         if (i < pages->n) {
-            memcpy(page->rows, pages->page[i]->rows, ROWS_PER_PAGE * row_bytes);
-            page_release(engine, pages->page[i]);
+            memcpy(page->rows, pages->page[i]->rows, page_bytes(engine, kind));
+            page_release(engine, pages->page[i], kind);
         } else {
             pages->n++;
         }
@@ -182,10 +190,10 @@ ds4_status timeline_reserve(ds4_timeline *timeline, size_t n_tokens, ds4_error *
     for (int l = 0; l < hparams->n_layers; l++)
         for (int kind = 0; kind < N_ROW_KINDS; kind++) {
             if (!layer_has_kind(hparams, l, kind)) continue;
-            size_t ratio = (size_t)hparams->ratio[l], row_bytes = format_of(engine, kind)->n_bytes;
-            if (!pages_reserve(engine, layer_pages(&timeline->layer[l], kind), row_bytes, position / ratio,
+            size_t ratio = (size_t)hparams->ratio[l];
+            if (!pages_reserve(engine, layer_pages(&timeline->layer[l], kind), kind, position / ratio,
                                (position + n_tokens) / ratio))
-                return error_memory(error, "compressed rows", ROWS_PER_PAGE * row_bytes);
+                return error_memory(error, "compressed rows", page_bytes(engine, kind));
         }
     return DS4_OK;
 }
@@ -224,6 +232,7 @@ static size_t lay_out_rings(ds4_timeline *timeline, uint8_t *arena) {
 
 ds4_status ds4_timeline_new(ds4_engine *engine, size_t max_tokens, ds4_timeline **out, ds4_error *error) {
     size_t limit = (size_t)engine->backend->hparams->max_context;
+    if (engine->any_context && limit < ANY_CONTEXT_TOKENS) limit = ANY_CONTEXT_TOKENS;
     if (max_tokens < 1 || max_tokens > limit)
         return error_set(error, DS4_ERROR_ARGUMENT, "context of %zu tokens: the model allows 1 to %zu", max_tokens,
                          limit);
@@ -252,7 +261,7 @@ void ds4_timeline_free(ds4_timeline *timeline) {
     if (timeline->layer)
         for (int l = 0; l < layer_count(engine); l++)
             for (int kind = 0; kind < N_ROW_KINDS; kind++)
-                pages_release(engine, layer_pages(&timeline->layer[l], kind));
+                pages_release(engine, layer_pages(&timeline->layer[l], kind), kind);
     engine->backend->op->release(engine->backend, timeline->arena);
     free(timeline->layer);
     ds4_tokens_deinit(&timeline->tokens);
@@ -272,8 +281,7 @@ size_t ds4_timeline_n_bytes(const ds4_timeline *timeline) {
     size_t n_bytes = timeline->arena_bytes;
     for (int l = 0; l < layer_count(timeline->engine); l++)
         for (int kind = 0; kind < N_ROW_KINDS; kind++)
-            n_bytes +=
-                layer_pages(&timeline->layer[l], kind)->n * ROWS_PER_PAGE * format_of(timeline->engine, kind)->n_bytes;
+            n_bytes += layer_pages(&timeline->layer[l], kind)->n * page_bytes(timeline->engine, kind);
     return n_bytes;
 }
 
@@ -314,7 +322,7 @@ timeline_size timeline_measure(const hyperparameters *hparams, const row_formats
 
 static void shared_rows_free(ds4_engine *engine, row_pages *rows) {
     if (!rows) return;
-    for (int i = 0; i < layer_count(engine) * N_ROW_KINDS; i++) pages_release(engine, &rows[i]);
+    for (int i = 0; i < layer_count(engine) * N_ROW_KINDS; i++) pages_release(engine, &rows[i], i % N_ROW_KINDS);
     free(rows);
 }
 
@@ -336,6 +344,8 @@ ds4_status ds4_timeline_checkpoint(const ds4_timeline *timeline, ds4_checkpoint 
         if (!pages_share(layer_pages(&timeline->layer[l], kind), n_pages, &checkpoint->rows[i]))
             status = error_memory(error, "checkpoint", n_pages * sizeof(row_page *));
     }
+    checkpoint->held_bytes = checkpoint->frontier.capacity_bytes + checkpoint->tokens.capacity * sizeof(int32_t);
+    engine->held_bytes += checkpoint->held_bytes;
     if (status != DS4_OK) {
         ds4_checkpoint_free(checkpoint);
         return status;
@@ -397,6 +407,7 @@ size_t ds4_checkpoint_n_tokens(const ds4_checkpoint *checkpoint) {
 void ds4_checkpoint_free(ds4_checkpoint *checkpoint) {
     if (!checkpoint) return;
     shared_rows_free(checkpoint->engine, checkpoint->rows);
+    checkpoint->engine->held_bytes -= checkpoint->held_bytes;
     ds4_tokens_deinit(&checkpoint->tokens);
     ds4_buffer_deinit(&checkpoint->frontier);
     free(checkpoint);

@@ -85,7 +85,9 @@ ds4_status exact_json_read(const char *text, size_t n_bytes, const char *what, j
     json_t *read =
         json_loadb(source, marked.n_bytes ? marked.n_bytes : n_bytes, JSON_ALLOW_NUL | JSON_DECODE_ANY, &problem);
     ds4_buffer_deinit(&marked);
-    if (!read && json_error_code(&problem) == json_error_out_of_memory) return error_memory(error, what, n_bytes);
+    /* Jansson says nothing at all of most failed allocations. */
+    if (!read && (!problem.text[0] || json_error_code(&problem) == json_error_out_of_memory))
+        return error_memory(error, what, n_bytes);
     if (!read)
         return error_set(error, DS4_ERROR_FORMAT, "%s: not JSON: %s (line %d, column %d)", what, problem.text,
                          problem.line, problem.column);
@@ -103,6 +105,18 @@ const char *exact_json_text(const json_t *value, size_t *n_bytes) {
     size_t skipped = is_marked(value, MARK_STRING) ? MARK_BYTES : 0;
     *n_bytes = json_string_length(value) - skipped;
     return json_string_value(value) + skipped;
+}
+
+json_t *exact_json_string(const char *text, size_t n_bytes) {
+    if (!n_bytes || text[0] != '\0') return json_stringn(n_bytes ? text : "", n_bytes);
+    char *marked = malloc(MARK_BYTES + n_bytes);
+    if (!marked) return NULL;
+    marked[0] = '\0';
+    marked[1] = MARK_STRING;
+    memcpy(marked + MARK_BYTES, text, n_bytes);
+    json_t *string = json_stringn(marked, MARK_BYTES + n_bytes);
+    free(marked);
+    return string;
 }
 
 const char *exact_json_type(const json_t *value) {

@@ -16,6 +16,9 @@ ds4_status exact_json_read(const char *text, size_t n_bytes, const char *what, j
 /* The bytes of a string (owned by value); NULL if value is NULL or not a string. */
 const char *exact_json_text(const json_t *value, size_t *n_bytes);
 
+/* A string as exact_json_read would have read it; text is UTF-8. NULL if it is not, or without memory. */
+json_t *exact_json_string(const char *text, size_t n_bytes);
+
 /* What value is, with article, for messages: "a string", "an integer", ..., "missing" for NULL. */
 const char *exact_json_type(const json_t *value);
 

@@ -11,7 +11,7 @@
  */
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/utf8.h"
+#include "text/characters.h"
 #include "text/dsml.h"
 #include "text/exact_json.h"
 
@@ -72,8 +72,7 @@ struct ds4_parser {
     bool in_call;
     size_t n_calls;           /* complete ones; the number of the open one */
     json_t *parameters;       /* the names of the open call's parameters so far, as keys */
-    char character[4];        /* the beginning of a character of a string value */
-    size_t n_character_bytes; /* of it */
+    open_character character; /* of a string value */
 
     ds4_event_kind out_kind; /* bytes on their way to the sink, all of one kind */
     size_t n_out;
@@ -145,8 +144,8 @@ static void invalid(ds4_parser *p, const char *problem) {
         error_set(&line, DS4_ERROR_FORMAT, "tool calls: %s", problem);
     send_event(p, DS4_EVENT_INVALID, 0, line.message, strlen(line.message));
     end_call(p);
-    emit(p, DS4_EVENT_TEXT, p->character, p->n_character_bytes);
-    p->n_character_bytes = 0;
+    emit(p, DS4_EVENT_TEXT, p->character.bytes, p->character.n_bytes);
+    p->character.n_bytes = 0;
     release_held(p, DS4_EVENT_TEXT);
     release_partial(p, DS4_EVENT_TEXT);
     p->state = STATE_REST;
@@ -230,44 +229,7 @@ static bool take_text(ds4_parser *p, char byte) {
 
 /* ---- names and values ---------------------------------------------------------------------------- */
 
-/* What models write in names and values goes into JSON and so has to be UTF-8: these take it byte by byte and
- * hand on whole characters, U+FFFD for what is none. character keeps the beginning of one between bytes. */
-typedef void character_sink(void *context, const char *character, size_t n_bytes);
-
-#define REPLACEMENT "\xef\xbf\xbd"
-
-/* Whether some bytes could complete the beginning of a character. The least and the greatest continuation
- * stand for all. */
-static bool begins_character(const char *bytes, size_t n_bytes) {
-    uint32_t code_point;
-    for (size_t length = n_bytes + 1; length <= 4; length++) {
-        char low[4] = {'\x80', '\x80', '\x80', '\x80'}, high[4] = {'\xbf', '\xbf', '\xbf', '\xbf'};
-        memcpy(low, bytes, n_bytes);
-        memcpy(high, bytes, n_bytes);
-        if (utf8_decode(low, length, &code_point) == length || utf8_decode(high, length, &code_point) == length)
-            return true;
-    }
-    return false;
-}
-
-static void add_byte(char character[4], size_t *n_bytes, char byte, character_sink *whole, void *context) {
-    uint32_t code_point;
-    character[(*n_bytes)++] = byte;
-    if (utf8_decode(character, *n_bytes, &code_point) == *n_bytes) {
-        whole(context, character, *n_bytes);
-        *n_bytes = 0;
-    } else if (!begins_character(character, *n_bytes)) {
-        bool alone = *n_bytes == 1;
-        whole(context, REPLACEMENT, 3);
-        *n_bytes = 0;
-        if (!alone) add_byte(character, n_bytes, byte, whole, context);
-    }
-}
-
-static void add_end(size_t *n_bytes, character_sink *whole, void *context) {
-    if (*n_bytes) whole(context, REPLACEMENT, 3);
-    *n_bytes = 0;
-}
+/* What models write in names and values goes into JSON and so has to be UTF-8: whole characters are handed on. */
 
 /* A name from a tag, in UTF-8. It holds no control characters: a tag that has one is malformed. */
 typedef struct name_text {
@@ -287,20 +249,19 @@ static void name_character(void *context, const char *character, size_t n_bytes)
 
 static name_text read_name(dsml_attribute attribute) {
     name_text name = {0};
-    char character[4];
-    size_t n = 0;
+    open_character open = {0};
     if (!buffer_append(&name.text, "", 0)) name.failed = true;
-    for (size_t i = 0; i < attribute.n_bytes; i++) add_byte(character, &n, attribute.bytes[i], name_character, &name);
-    add_end(&n, name_character, &name);
+    for (size_t i = 0; i < attribute.n_bytes; i++) characters_add(&open, attribute.bytes[i], name_character, &name);
+    characters_end(&open, name_character, &name);
     return name;
 }
 
 static void string_bytes(ds4_parser *p, const char *bytes, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i++) add_byte(p->character, &p->n_character_bytes, bytes[i], argument_character, p);
+    for (size_t i = 0; i < n_bytes; i++) characters_add(&p->character, bytes[i], argument_character, p);
 }
 
 static void string_end(ds4_parser *p) {
-    add_end(&p->n_character_bytes, argument_character, p);
+    characters_end(&p->character, argument_character, p);
     emit_string(p, DS4_EVENT_ARGUMENTS, "\"");
 }
 
@@ -524,6 +485,24 @@ ds4_status ds4_parser_finish(ds4_parser *p, ds4_error *error) {
     flush(p);
     p->state = STATE_FINISHED;
     return parser_status(p, error);
+}
+
+ds4_parser_place ds4_parser_where(const ds4_parser *p) {
+    switch (p->state) {
+    case STATE_REASONING: return DS4_PLACE_REASONING;
+    case STATE_TEXT: return p->n_partial >= strlen("<" TOKEN_DSML) ? DS4_PLACE_STRUCTURE : DS4_PLACE_TEXT;
+    case STATE_TAG: return DS4_PLACE_STRUCTURE;
+    case STATE_STRING:
+    case STATE_JSON: {
+        bool in_closing_tag =
+            p->n_partial >= 2 && p->partial[0] == '<'; /* not an escaped one, which is part of the value */
+        return in_closing_tag ? DS4_PLACE_STRUCTURE : DS4_PLACE_ARGUMENT;
+    }
+    case STATE_AFTER: return DS4_PLACE_AFTER_CALLS;
+    case STATE_REST:
+    case STATE_FINISHED: break;
+    }
+    return DS4_PLACE_TEXT;
 }
 
 void ds4_parser_free(ds4_parser *p) {

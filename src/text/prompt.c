@@ -3,6 +3,7 @@
  * format, in which control tokens are found and their places noted, and put_text for everything that came with
  * the request, which is never looked at. So what a user, a file or a tool says cannot become a control token.
  */
+#include "text/prompt.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "text/dsml.h"
@@ -59,6 +60,7 @@ static const char response_format_text[] =
 typedef struct renderer {
     ds4_prompt prompt;
     ds4_buffer scratch;
+    const prompt_hooks *hooks; /* NULL: none */
     bool failed;
 } renderer;
 
@@ -217,7 +219,8 @@ static void put_arguments(renderer *r, json_t *arguments) {
 }
 
 static void put_tool_calls(renderer *r, json_t *calls) {
-    if (!json_array_size(calls)) return;
+    if (!json_array_size(calls) || r->failed) return;
+    if (r->hooks && r->hooks->put_calls && r->hooks->put_calls(r->hooks->context, calls, &r->prompt)) return;
     put_template(r, "\n\n" TAG_CALLS(TOKEN_DSML) "\n");
     for (size_t i = 0; i < json_array_size(calls); i++) {
         json_t *function = json_object_get(json_array_get(calls, i), "function");
@@ -318,10 +321,10 @@ static void put_request(renderer *r, const prompt_request *request) {
 
 /* ---- the interface ------------------------------------------------------------------------------- */
 
-ds4_status ds4_prompt_render(const char *request_json, size_t n_bytes, ds4_prompt *prompt, ds4_error *error) {
+ds4_status prompt_render_json(json_t *json, const prompt_hooks *hooks, ds4_prompt *prompt, ds4_error *error) {
     prompt_request request = {0};
-    renderer r = {0};
-    ds4_status status = prompt_request_read(request_json, n_bytes, &request, error);
+    renderer r = {.hooks = hooks};
+    ds4_status status = prompt_request_take(json, &request, error);
     if (!status) {
         put_request(&r, &request);
         if (r.failed) status = error_memory(error, "prompt", r.prompt.text.n_bytes);
@@ -336,6 +339,60 @@ ds4_status ds4_prompt_render(const char *request_json, size_t n_bytes, ds4_promp
     prompt_request_deinit(&request);
     return status;
 }
+
+ds4_status ds4_prompt_render(const char *request_json, size_t n_bytes, ds4_prompt *prompt, ds4_error *error) {
+    json_t *request = NULL;
+    ds4_status status = exact_json_read(request_json, n_bytes, "request", &request, error);
+    if (!status) status = prompt_render_json(request, NULL, prompt, error);
+    json_decref(request);
+    return status;
+}
+
+/* ---- pieces -------------------------------------------------------------------------------------- */
+
+static void cut_back(ds4_prompt *prompt, size_t n_bytes, size_t n_control) {
+    prompt->text.n_bytes = n_bytes;
+    if (prompt->text.data) prompt->text.data[n_bytes] = '\0';
+    prompt->n_control = n_control;
+}
+
+static bool reserve_control(ds4_prompt *prompt, size_t n_more) {
+    return array_reserve((void **)&prompt->control, &prompt->control_capacity, prompt->n_control + n_more,
+                         sizeof *prompt->control);
+}
+
+ds4_status prompt_append_tokens(ds4_prompt *prompt, const ds4_tokenizer *tokenizer, const int32_t *id, size_t n,
+                                ds4_error *error) {
+    size_t n_bytes_before = prompt->text.n_bytes, n_control_before = prompt->n_control;
+    for (size_t i = 0; i < n; i++) {
+        bool is_control = ds4_tokenizer_is_control(tokenizer, id[i]);
+        size_t offset_bytes = prompt->text.n_bytes;
+        ds4_status status = ds4_tokenizer_decode(tokenizer, &id[i], 1, &prompt->text, error);
+        if (!status && is_control && !reserve_control(prompt, 1))
+            status = error_memory(error, "prompt", prompt->n_control * sizeof *prompt->control);
+        if (status) {
+            cut_back(prompt, n_bytes_before, n_control_before);
+            return status;
+        }
+        if (is_control)
+            prompt->control[prompt->n_control++] =
+                (ds4_control_span){offset_bytes, prompt->text.n_bytes - offset_bytes};
+    }
+    return DS4_OK;
+}
+
+bool prompt_append(ds4_prompt *prompt, const ds4_prompt *piece) {
+    size_t offset_bytes = prompt->text.n_bytes;
+    if (!reserve_control(prompt, piece->n_control) ||
+        !buffer_append(&prompt->text, piece->text.data, piece->text.n_bytes))
+        return false;
+    for (size_t i = 0; i < piece->n_control; i++)
+        prompt->control[prompt->n_control++] =
+            (ds4_control_span){offset_bytes + piece->control[i].offset_bytes, piece->control[i].n_bytes};
+    return true;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------------ */
 
 static ds4_status encode_control(const char *token, size_t n_bytes, const ds4_tokenizer *tokenizer, ds4_tokens *tokens,
                                  ds4_error *error) {

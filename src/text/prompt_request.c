@@ -378,9 +378,9 @@ static ds4_status read_effort(prompt_request *request, ds4_error *error) {
     return DS4_OK;
 }
 
-ds4_status prompt_request_read(const char *json, size_t n_bytes, prompt_request *request, ds4_error *error) {
-    ds4_status status = exact_json_read(json, n_bytes, "request", &request->json, error);
-    if (status) return status;
+ds4_status prompt_request_take(json_t *json, prompt_request *request, ds4_error *error) {
+    ds4_status status;
+    request->json = json_incref(json);
     if (!json_is_object(request->json))
         return wrong_type(&(field_place){"request"}, "", request->json, "an object", error);
     if ((status = read_effort(request, error))) return status;

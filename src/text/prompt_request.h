@@ -45,8 +45,9 @@ typedef struct prompt_request {
     bool keep_reasoning; /* some message has tools */
 } prompt_request;
 
-/* Everything that can be wrong with a request is found here. Zero-initialise; deinit in every case. */
-ds4_status prompt_request_read(const char *json, size_t n_bytes, prompt_request *request, ds4_error *error);
+/* Everything that can be wrong with a request is found here. json is shared, not changed. Zero-initialise; deinit in
+ * every case. */
+ds4_status prompt_request_take(json_t *json, prompt_request *request, ds4_error *error);
 void prompt_request_deinit(prompt_request *request);
 
 /* Number of the last user or developer turn; n_turns if there is none. */

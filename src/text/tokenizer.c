@@ -18,6 +18,7 @@ struct ds4_tokenizer {
     bpe_tables bpe;
     pretokenizer *pretokenizer;
     control_set control; /* its strings lie in bytes */
+    bool *is_control;    /* [n_tokens] */
     size_t n_tokens;
     char *bytes;    /* all tokens, each followed by a NUL */
     size_t *offset; /* [n_tokens + 1]: where each starts in bytes */
@@ -232,7 +233,7 @@ ds4_status tokenizer_new(const gguf_file *file, ds4_tokenizer **result, ds4_erro
         status = find_id(made, file, KEY "bos_token_id", "<｜begin▁of▁sentence｜>", &made->bos, error);
     if (status == DS4_OK) status = find_id(made, file, KEY "eos_token_id", "<｜end▁of▁sentence｜>", &made->eos, error);
     if (status == DS4_OK) status = pretokenizer_new(&made->pretokenizer, error);
-    free(source.control);
+    made->is_control = source.control;
     if (status == DS4_OK)
         *result = made;
     else
@@ -245,6 +246,7 @@ void tokenizer_free(ds4_tokenizer *tokenizer) {
     bpe_deinit(&tokenizer->bpe);
     pretokenizer_free(tokenizer->pretokenizer);
     free(tokenizer->control.item);
+    free(tokenizer->is_control);
     free(tokenizer->bytes);
     free(tokenizer->offset);
     free(tokenizer);
@@ -328,6 +330,10 @@ size_t ds4_tokenizer_n_tokens(const ds4_tokenizer *tokenizer) {
 
 int32_t ds4_tokenizer_control_id(const ds4_tokenizer *tokenizer, const char *string) {
     return control_set_id(&tokenizer->control, string, strlen(string));
+}
+
+bool ds4_tokenizer_is_control(const ds4_tokenizer *tokenizer, int32_t id) {
+    return id >= 0 && (size_t)id < tokenizer->n_tokens && tokenizer->is_control[id];
 }
 
 int32_t ds4_tokenizer_bos(const ds4_tokenizer *tokenizer) {
