@@ -119,7 +119,7 @@ test: $(NEED_TEST_DEPS)
 	@$(MAKE) --no-print-directory run-tests
 
 run-tests: $(BUILD)/ds4 $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train) $(GPU_TEST_FILES)
-	@$(RUN_TESTS) $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train) $(GPU_TESTS)
+	@$(RUN_TESTS) $(GPU_TESTS) $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)
 	$(if $(PYTHON),,@echo "test_train is left out: $(NO_PYTHON)")
 	$(if $(SIMULATOR),,@echo "tests of the Metal kernels are left out: the simulator $(NO_SIMULATOR)")
 

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Runs the test programs given, shows the output of those that fail, and counts their tests.
-passed=0
-failed=0
-for program in "$@"; do
-    output=$program.log
+# Runs the test programs given, as many at once as there are processors (JOBS: so many), shows the output of those that
+# fail, and counts their tests. Long ones should come first.
+if [ "${1:-}" = --one ]; then
+    program=$2 output=$2.log
     "$program" >"$output" 2>&1
     status=$?
     ok=$(grep -c '^\[       OK \]' "$output")
@@ -11,12 +10,29 @@ for program in "$@"; do
     bad=$(grep -c '^\[  FAILED  \].*[^:]$' "$output")
     summary=$(grep -c '^\[==========\].*run\.$' "$output")
     if [ "$status" -ne 0 ] || [ "$summary" -eq 0 ] || [ "$ok" -eq 0 ]; then
-        cat "$output"
         bad=$((bad > 0 ? (bad + 1) / 2 : 1))
     else
         bad=0
     fi
-    echo "$(basename "$program"): $ok passed, $bad failed"
+    echo "$ok $bad" >"$program.count"
+    # in one piece, as others write too
+    line="$(basename "$program"): $ok passed, $bad failed"
+    if [ "$bad" -gt 0 ]; then line="$(cat "$output")
+$line"; fi
+    printf '%s\n' "$line"
+    exit
+fi
+
+for program in "$@"; do
+    rm -f "$program.count"
+    printf '%s\0' "$program"
+done | xargs -0 -n 1 -P "${JOBS:-$(getconf _NPROCESSORS_ONLN)}" "$0" --one
+
+passed=0
+failed=0
+for program in "$@"; do
+    ok=0 bad=1
+    [ ! -e "$program.count" ] || read -r ok bad <"$program.count"
     passed=$((passed + ok))
     failed=$((failed + bad))
 done
