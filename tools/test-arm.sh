@@ -10,7 +10,8 @@ folder=$(cd "$1" && pwd)
 system=$folder/system run=$folder/run build=$1/make
 
 # What measures, or takes more than a few minutes when emulated. The models of tests/emulated stand in for it.
-left_out="test_bench test_conversation test_engine test_golden test_nano test_quantised"
+left_out="test_bench test_conversation test_engine test_golden test_nano test_quantised
+    test_server_connections test_server_http test_server_replay test_server_scheduler"
 # What depends on the processor, and is run on all three.
 on_all="test_kernels test_float_kernels test_models"
 
@@ -33,7 +34,6 @@ rm -rf "$run"
 mkdir -p "$run"
 programs=
 scripts=
-lesser=
 for source in tests/test_*.c tests/emulated/test_*.c; do
     program=${source%.c} name=$(basename "$source" .c)
     case " $left_out " in *" $name "*) continue ;; esac
@@ -43,7 +43,7 @@ for source in tests/test_*.c tests/emulated/test_*.c; do
     case " $on_all " in *" $name "*) ;; *) continue ;; esac
     for processor in neoverse-n1 cortex-a72; do
         emulate $processor "$program" "$run/$name.$processor"
-        lesser="$lesser $run/$name.$processor"
+        scripts="$scripts $run/$name.$processor"
     done
 done
 
@@ -55,11 +55,7 @@ if [ "$(head -c 2 "$build/ds4")" != '#!' ]; then
     mv "$build/ds4" "$build/ds4.arm64"
     emulate max ds4.arm64 "$build/ds4"
 fi
-# The tests on lesser processors run beside the others.
-tests/run.sh $lesser >"$run/lesser.log" 2>&1 &
 status=0
 tests/run.sh $scripts || status=1
-wait $! || status=1
-cat "$run/lesser.log"
 echo "left out, because they measure or take too long when emulated: $left_out"
 exit $status
