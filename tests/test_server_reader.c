@@ -306,6 +306,21 @@ static void bytes_that_are_no_character_are_replaced(void **state) {
            "T(\xef\xbf\xbd)C0:read#0A({\"a\": \"\xef\xbf\xbd\"})EF(calls)");
 }
 
+/* The tag is spelled in ordinary tokens, the last of which goes on as text. */
+static void reasoning_that_ends_in_half_a_character_ends_before_the_text(void **state) {
+    (void)state;
+    for (int with = 0; with < 2; with++) {
+        request *asked = with ? with_tools(true) : new_request();
+        asked->starts_in_reasoning = true;
+        reading r = start(asked);
+        give(&r, "a\xf0\x9f</thi");
+        give(&r, "nk></b");
+        end(&r, FINISH_STOP);
+        assert_string_equal(events(&r), "R(a\xef\xbf\xbd)T(</b)F(stop)");
+        stop_reading(&r);
+    }
+}
+
 /* ---- stop strings -------------------------------------------------------------------------------- */
 
 static void a_stop_string_is_found_however_the_text_is_cut(void **state) {
@@ -1083,6 +1098,7 @@ int main(void) {
         cmocka_unit_test(choices_say_which_they_are),
         cmocka_unit_test(a_character_comes_whole),
         cmocka_unit_test(bytes_that_are_no_character_are_replaced),
+        cmocka_unit_test(reasoning_that_ends_in_half_a_character_ends_before_the_text),
         cmocka_unit_test(a_stop_string_is_found_however_the_text_is_cut),
         cmocka_unit_test(the_first_match_wins_and_of_equal_starts_the_longest),
         cmocka_unit_test(text_is_held_back_only_as_long_as_it_may_be_a_stop_string),

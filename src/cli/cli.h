@@ -7,7 +7,7 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 extern const cli_command command_chat, command_inspect, command_tokenize, command_render, command_logits, command_score,
-    command_bench, command_synth, command_plan, command_pull;
+    command_bench, command_synth, command_plan, command_pull, command_serve;
 
 /* ---- messages: one line on standard error, "ds4: ..." ---- */
 

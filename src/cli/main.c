@@ -7,7 +7,7 @@
 
 static const cli_command *const commands[] = {
     &command_inspect, &command_tokenize, &command_render, &command_logits, &command_score,
-    &command_bench,   &command_synth,    &command_pull,   &command_plan,
+    &command_bench,   &command_synth,    &command_pull,   &command_plan,   &command_serve,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -17,10 +17,11 @@ static const cli_command *command_find(const char *name) {
     return NULL;
 }
 
-/* A link named ds4-inspect is the command inspect. */
+/* A link named ds4-inspect is the command inspect; ds4-server is what programs look for that start one. */
 static const cli_command *command_of_link(const char *program) {
     const char *slash = strrchr(program, '/');
     const char *name = slash ? slash + 1 : program;
+    if (strcmp(name, "ds4-server") == 0) return &command_serve;
     return strncmp(name, "ds4-", 4) == 0 ? command_find(name + 4) : NULL;
 }
 

@@ -147,6 +147,12 @@ ds4_status options_parse(const cli_command *command, int argc, char **argv, int 
         .top_k = sampling.top_k,
         .top_p = sampling.top_p,
         .min_p = sampling.min_p,
+        .host = "127.0.0.1",
+        .port = "8080",
+        .parallel = 4,
+        .queue = 64,
+        .body_mib = 64,
+        .drain_seconds = 30,
     };
     bool options_ended = false;
     for (int at = first; at < argc; at++) {

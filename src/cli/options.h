@@ -51,6 +51,12 @@ typedef struct cli_options {
     const char *to, *from; /* NULL: none given */
     bool verify;
     int64_t experts; /* of each layer; 0: all, shared by the layers */
+
+    const char *host, *port, *unix_path, *cors; /* unix_path, cors: NULL: none given */
+    const char *key, *key_path, *script_path, *model_id, *kv_ram;
+    bool insecure;
+    int64_t parallel, queue, body_mib;
+    double drain_seconds;
 } cli_options;
 
 typedef enum option_kind {

@@ -164,6 +164,8 @@ static void set_problem(answer_reader *self, const char *kind, const char *text,
 static void take_event(void *context, const ds4_event *event) {
     answer_reader *self = context;
     if (self->drops_rest || self->failed) return;
+    /* one token may end the reasoning in the middle of a character and have text too */
+    if (event->kind != DS4_EVENT_REASONING) put_end(self, REPLY_REASONING, &self->reasoning);
     switch (event->kind) {
     case DS4_EVENT_REASONING: put_bytes(self, REPLY_REASONING, &self->reasoning, event->bytes, event->n_bytes); break;
     case DS4_EVENT_TEXT:

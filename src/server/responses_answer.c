@@ -221,10 +221,12 @@ static bool open_item(stream *self) {
         return emit_piece(
             self, "response.content_part.added", "content_index", "part",
             json_pack("{s:s,s:s,s:[],s:[]}", "type", "output_text", "text", "", "annotations", "logprobs"));
-    if (part->kind == LOGGED_REASONING && self->log.request->wants_summary)
+    if (part->kind != LOGGED_REASONING) return true;
+    if (self->log.request->wants_summary)
         return emit_piece(self, "response.reasoning_summary_part.added", "summary_index", "part",
                           json_pack("{s:s,s:s}", "type", "summary_text", "text", ""));
-    return true;
+    return emit_piece(self, "response.content_part.added", "content_index", "part",
+                      json_pack("{s:s,s:s}", "type", "reasoning_text", "text", ""));
 }
 
 static bool close_text(stream *self, const logged_part *part) {
@@ -238,7 +240,8 @@ static bool close_text(stream *self, const logged_part *part) {
 
 static bool close_reasoning(stream *self, const logged_part *part) {
     if (!self->log.request->wants_summary)
-        return emit_piece(self, "response.reasoning_text.done", "content_index", "text", part_text(self, part));
+        return emit_piece(self, "response.reasoning_text.done", "content_index", "text", part_text(self, part)) &&
+               emit_piece(self, "response.content_part.done", "content_index", "part", reasoning_text(self, part));
     return emit_piece(self, "response.reasoning_summary_text.done", "summary_index", "text", part_text(self, part)) &&
            emit_piece(self, "response.reasoning_summary_part.done", "summary_index", "part",
                       reasoning_text(self, part));
