@@ -41,8 +41,9 @@ struct thread_pool {
 
     atomic_uint generation;
     atomic_bool stopping;
+    atomic_bool caller_sleeps;
     pthread_mutex_t mutex; /* guards only sleeping and waking */
-    pthread_cond_t wake;
+    pthread_cond_t wake, done;
 };
 
 static inline void spin_pause(void) {
@@ -83,8 +84,26 @@ static void *worker_main(void *argument) {
         if (atomic_load(&pool->stopping)) return NULL;
         seen++; /* one loop at a time: the generation cannot have moved by two */
         run_tasks(pool, worker->index);
-        atomic_fetch_sub_explicit(&pool->n_busy, 1, memory_order_release);
+        /* either the caller sees that nobody is busy before it sleeps, or this thread that it sleeps */
+        if (atomic_fetch_sub(&pool->n_busy, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
+            pthread_mutex_lock(&pool->mutex);
+            pthread_cond_signal(&pool->done);
+            pthread_mutex_unlock(&pool->mutex);
+        }
     }
+}
+
+/* Where there are more threads than processors, the others need the one that this would spin on. */
+static void wait_for_others(thread_pool *pool) {
+    for (int spin = 0; spin < SPINS_BEFORE_SLEEP; spin++) {
+        if (atomic_load_explicit(&pool->n_busy, memory_order_acquire) == 0) return;
+        spin_pause();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->caller_sleeps, true);
+    while (atomic_load(&pool->n_busy) > 0) pthread_cond_wait(&pool->done, &pool->mutex);
+    atomic_store(&pool->caller_sleeps, false);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 void thread_pool_run(thread_pool *pool, size_t n_tasks, parallel_task *task, void *context) {
@@ -103,12 +122,7 @@ void thread_pool_run(thread_pool *pool, size_t n_tasks, parallel_task *task, voi
     pthread_mutex_unlock(&pool->mutex);
 
     run_tasks(pool, 0);
-    for (int spin = 0; atomic_load_explicit(&pool->n_busy, memory_order_acquire) > 0; spin++) {
-        if (spin < SPINS_BEFORE_SLEEP)
-            spin_pause();
-        else
-            sched_yield(); /* more threads than processors: let the others finish */
-    }
+    wait_for_others(pool);
 }
 
 struct run_ahead {
@@ -150,6 +164,7 @@ ds4_status thread_pool_new(int n_threads, thread_pool **out, ds4_error *error) {
     }
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->done, NULL);
     for (int i = 1; i < n_threads; i++) {
         struct worker *worker = &pool->worker[i];
         *worker = (struct worker){.pool = pool, .index = i};
@@ -173,6 +188,7 @@ void thread_pool_free(thread_pool *pool) {
     pthread_mutex_unlock(&pool->mutex);
     for (int i = 1; i <= pool->n_started; i++) pthread_join(pool->worker[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
+    pthread_cond_destroy(&pool->done);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->worker);
     free(pool);
