@@ -7,6 +7,7 @@
 # make test-metal  the kernels and the Metal host code in the simulator; part of make test, as msl-check is
 # make test-arm    builds the CPU tests for arm64 Linux and runs them emulated (needs apt; not part of make test)
 # make check-macos   compiles and links the program for macOS on Linux (takes 400 MB from npm)
+# make test-clients   coding agents and SDKs, as they are published, against ds4 serve (Node.js; takes 1.4 GB from npm)
 # make eval-nano   asks the built-in model held-out questions (about twenty minutes)
 # make check-train  compares the Python text code of train/ with build/ds4; part of make test
 # make SAN=address,undefined test     the same with sanitizers; SAN=thread likewise
@@ -99,7 +100,7 @@ RUN_TESTS = DS4_SIMULATOR=$(BUILD)/ds4-simulator.so tests/run.sh
 object = $(1:%.c=$(BUILD)/%.o)
 
 .SECONDARY:
-.PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check test-arm check-macos check-train eval-nano fuzz deps test-deps clean format
+.PHONY: all demo test run-tests cuda test-metal run-gpu-tests simulator msl-check test-arm test-clients check-macos check-train eval-nano fuzz deps test-deps clean format
 all: $(BUILD)/ds4 $(METALLIB)
 
 # Missing packages are installed first, then make starts anew so that pkg-config is asked again.
@@ -215,7 +216,9 @@ $(BUILD)/answers: $(call object,tools/answers.c $(filter-out src/cli/main.c,$(CL
 # memory's bandwidth
 $(BUILD)/cpu_products: $(call object,bench/cpu_products.c) $(BUILD)/libds4.a
 $(BUILD)/cpu_decode: $(call object,bench/cpu_decode.c tests/support/flash_timeline.c) $(BUILD)/libds4.a
-$(BUILD)/cpu_products $(BUILD)/cpu_decode:
+# what a server gives several conversations at once
+$(BUILD)/serve_load: $(call object,bench/serve_load.c) $(BUILD)/libds4.a
+$(BUILD)/cpu_products $(BUILD)/cpu_decode $(BUILD)/serve_load:
 	$(call say,LD)
 	$(QUIET)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/src/cli/nano.o: $(NANO)
@@ -292,6 +295,10 @@ msl-check: $(if $(SIMULATOR),$(BUILD)/tests/test_msl)
 
 test-arm:
 	@tools/test-arm.sh build-arm
+
+test-clients: $(NEED_DEPS)
+	@$(MAKE) --no-print-directory $(BUILD)/ds4
+	@tests/clients/run.sh $(BUILD)/ds4 $(BUILD)/clients
 
 # Apple's headers and a linker for Mach-O come with the zig compiler, from npm.
 check-macos: $(KERNELS)
