@@ -177,7 +177,12 @@ static void wrong_usage_is_one_line_and_status_2(void **state) {
     (void)state;
     const bad_case cases[] = {
         {{"nonsense"}, NULL, "unknown command 'nonsense'"},
-        {{"serve"}, NULL, "unknown command"},
+        {{"agent"}, NULL, "unknown command"},
+        {{"serve", "--host", "0.0.0.0", "--port", "0"}, NULL, "--host 0.0.0.0: others could use this server"},
+        {{"serve", "--port", "99999"}, NULL, "--port: '99999', expected a whole number from 0 to 65535"},
+        {{"serve", "--parallel", "0"}, NULL, "--parallel: '0', expected a whole number from 1 to 64"},
+        {{"serve", "--kv-ram", "x"}, NULL, "--kv-ram: 'x', expected MiB"},
+        {{"serve", "--api-key", ""}, NULL, "--api-key: the key is empty"},
         {{""}, NULL, "unknown command"},
         {{"two\nlines"}, NULL, "unknown command 'two?lines'"},
         /* the chat */
@@ -346,7 +351,7 @@ static void lost_output_is_a_failure(void **state) {
 /* ---- help and dispatch --------------------------------------------------------------------------- */
 
 static const char *const command_names[] = {"inspect", "tokenize", "render", "logits", "score",
-                                            "bench",   "synth",    "pull",   "plan"};
+                                            "bench",   "synth",    "pull",   "plan",   "serve"};
 enum { N_COMMANDS = sizeof command_names / sizeof *command_names };
 
 static void every_command_has_help(void **state) {
@@ -367,7 +372,7 @@ static void every_command_has_help(void **state) {
 
 static void the_help_lists_the_commands_and_no_others(void **state) {
     (void)state;
-    static const char *const later[] = {"serve", "agent"};
+    static const char *const later[] = {"agent"};
     run_result result = RUN("", "-h");
     assert_int_equal(result.status, 0);
     for (size_t i = 0; i < N_COMMANDS; i++) assert_non_null(strstr(result.out, command_names[i]));
@@ -387,6 +392,12 @@ static void a_link_name_chooses_the_command(void **state) {
     argv[0] = (char *)(uintptr_t)other;
     result = run_words(other, argv, "", 0);
     assert_non_null(strstr(result.out, "usage: ds4 [-m MODEL]"));
+    result_free(&result);
+    const char *server = path_in_folder("ds4-server"); /* what it is called where programs start one */
+    assert_int_equal(symlink(binary, server), 0);
+    argv[0] = (char *)(uintptr_t)server;
+    result = run_words(server, argv, "", 0);
+    assert_non_null(strstr(result.out, "usage: ds4 serve"));
     result_free(&result);
 }
 
@@ -610,6 +621,28 @@ static void an_interrupted_run_leaves_no_file(void **state) {
     assert_int_equal(files_that_remain("never"), 0);
     fclose(none), fclose(err);
     free(in), free(out);
+    result_free(&result);
+}
+
+/* ---- the server ---------------------------------------------------------------------------------- */
+
+static void a_server_that_is_told_to_end_does_so(void **state) {
+    (void)state;
+    char *argv[] = {binary, "serve", "-m", NANO_FILE, "--port", "0", NULL};
+    FILE *none = tmpfile(), *err = tmpfile();
+    pid_t pid = start(binary, argv, fileno(none), fileno(none), fileno(err));
+    struct stat said = {0};
+    for (int i = 0; i < 3000 && said.st_size == 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        assert_int_equal(fstat(fileno(err), &said), 0);
+    }
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    run_result result = {.status = exit_status(pid)};
+    result.err = read_stream(err, &result.n_err);
+    assert_int_equal(result.status, 0);
+    assert_non_null(strstr(result.err, " listens at http://127.0.0.1:"));
+    assert_non_null(strstr(result.err, "shutting down"));
+    fclose(none), fclose(err);
     result_free(&result);
 }
 
@@ -865,6 +898,7 @@ int main(void) {
         cmocka_unit_test(logits_have_a_row_for_each_position),
         cmocka_unit_test(the_score_is_that_of_the_logits),
         cmocka_unit_test(an_interrupted_run_leaves_no_file),
+        cmocka_unit_test(a_server_that_is_told_to_end_does_so),
         cmocka_unit_test(an_answer_is_repeatable_with_its_seed),
         cmocka_unit_test(the_prompt_may_come_from_standard_input),
         cmocka_unit_test(reasoning_does_not_go_to_a_file),
