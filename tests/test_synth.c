@@ -449,6 +449,7 @@ static pid_t start_command(char *const *words) {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid > 0) return pid;
+    signal(SIGINT, SIG_DFL); /* this test itself may have been started deaf to it */
     if (freopen("/dev/null", "w", stderr)) execv(DS4_BINARY, words);
     _exit(127);
 }
