@@ -178,7 +178,7 @@ $(BUILD)/src/backend/cpu/kernels_avx512.o: CFLAGS += $(AVX512) $(if $(SAN),-fno-
 endif
 
 # Where SIMDe is installed, test_kernels runs the AVX-512 kernels on processors that lack them.
-ifneq ($(and $(filter x86_64-%-linux-gnu,$(shell $(CC) -dumpmachine)),$(SIMDE)),)
+ifneq ($(and $(filter x86_64-linux-gnu x86_64-%-linux-gnu,$(shell $(CC) -dumpmachine)),$(SIMDE)),)
 $(BUILD)/tests/test_kernels.o: CPPFLAGS += -DHAVE_SIMDE
 $(BUILD)/tests/test_kernels: $(BUILD)/tests/simde/kernels_avx512.o
 $(BUILD)/tests/simde/kernels_avx512.o: src/backend/cpu/kernels_avx512.c $(wildcard src/backend/cpu/*.inc) tests/simde/immintrin.h
