@@ -14,6 +14,9 @@ uint64_t system_memory_available_bytes(void);
 /* The processor's name as its maker writes it, cut to fit. */
 void system_cpu_name(char *name, size_t capacity);
 
+/* For random numbers that need not be secret: differs between moments and processes. */
+uint64_t system_seed(void);
+
 /* What of this process is in memory. */
 typedef struct process_memory {
     uint64_t resident_bytes;

@@ -1,12 +1,12 @@
 /* ds4 without a command: one answer, or the interactive chat. */
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "cli/chat.h"
 #include "cli/terminal.h"
 
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { DEFAULT_CONTEXT = 32768 };
 
@@ -68,12 +68,6 @@ void chat_note_effort(think_effort chosen, size_t context_tokens) {
 
 /* ---- the command --------------------------------------------------------------------------------- */
 
-static uint64_t fresh_seed(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec) * 0x9e3779b97f4a7c15u + (uint64_t)getpid();
-}
-
 static size_t chosen_context(const cli_options *options, size_t max_context) {
     size_t context = options->context ? (size_t)options->context : DEFAULT_CONTEXT;
     if (context <= max_context) return context;
@@ -90,7 +84,7 @@ static ds4_status start(const cli_options *options, const cli_model *model, conv
                      .top_k = (int)options->top_k,
                      .top_p = (float)options->top_p,
                      .min_p = (float)options->min_p},
-        .seed = options->seed >= 0 ? (uint64_t)options->seed : fresh_seed(),
+        .seed = options->seed >= 0 ? (uint64_t)options->seed : system_seed(),
     };
     chat_note_effort(chosen.effort, chosen.context_tokens);
     return conversation_new(model->model, model->engine, &chosen, talk, error);

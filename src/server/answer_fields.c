@@ -11,6 +11,28 @@ static char *copy_string(const char *text) {
     return copy ? strcpy(copy, text) : NULL;
 }
 
+bool read_conversation(json_t *body, const server_facts *facts, request *asked, problem *why,
+                       bool (*read)(field_reader *fields, turns *to)) {
+    field_reader fields;
+    if (!field_reader_init(&fields, body, "", why)) return false;
+    turns to;
+    bool ok = turns_init(&to, asked, facts, why) && read(&fields, &to);
+    turns_deinit(&to);
+    return ok;
+}
+
+bool read_messages(field_reader *fields, bool (*read_message)(json_t *message, const char *place, turns *to),
+                   turns *to) {
+    json_t *messages = NULL;
+    if (!field_array(fields, "messages", &messages)) return false;
+    if (!messages) return field_wrong(fields, "messages", "an array");
+    if (!json_array_size(messages))
+        return problem_set(to->problem, PROBLEM_INVALID, "messages", "empty, expected at least one message");
+    for (size_t i = 0; i < json_array_size(messages); i++)
+        if (!read_message(json_array_get(messages, i), field_path_at("messages", i).text, to)) return false;
+    return true;
+}
+
 bool read_model(field_reader *fields, const server_facts *facts, request *asked) {
     const char *name = facts->model_id;
     if (!field_text(fields, "model", &name)) return false;

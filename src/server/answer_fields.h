@@ -8,6 +8,13 @@
 #include "server/fields.h"
 #include "server/turns.h"
 
+/* Reads a body with `read`, which fills in the turns of a conversation and ends them (turns_finish). */
+bool read_conversation(json_t *body, const server_facts *facts, request *asked, problem *why,
+                       bool (*read)(field_reader *fields, turns *to));
+/* messages: one at least, each read by read_message, which is told its place. */
+bool read_messages(field_reader *fields, bool (*read_message)(json_t *message, const char *place, turns *to),
+                   turns *to);
+
 /* model (absent: the server's). */
 bool read_model(field_reader *fields, const server_facts *facts, request *asked);
 /* temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty, seed, logit_bias. */

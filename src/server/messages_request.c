@@ -123,17 +123,6 @@ static bool read_message(json_t *message, const char *place, turns *to) {
     return true;
 }
 
-static bool read_messages(field_reader *fields, turns *to) {
-    json_t *messages = NULL;
-    if (!field_array(fields, "messages", &messages)) return false;
-    if (!messages) return field_wrong(fields, "messages", "an array");
-    if (!json_array_size(messages))
-        return problem_set(to->problem, PROBLEM_INVALID, "messages", "empty, expected at least one message");
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        if (!read_message(json_array_get(messages, i), field_path_at("messages", i).text, to)) return false;
-    return true;
-}
-
 /* ---- the whole body ------------------------------------------------------------------------------ */
 
 /* Effort says how to think, not whether. */
@@ -162,15 +151,10 @@ static bool read_all(field_reader *fields, turns *to) {
     to->effort = EFFORT_NONE;
     effort_of_model(asked->model, to);
     return read_thinking(fields, "thinking", to) && read_output_options(fields, to) && read_tools(fields, to) &&
-           turns_instructions(to, field_get(fields, "system"), "system") && read_messages(fields, to) &&
+           turns_instructions(to, field_get(fields, "system"), "system") && read_messages(fields, read_message, to) &&
            turns_finish(to);
 }
 
 bool messages_read(json_t *body, const server_facts *facts, request *asked, problem *why) {
-    field_reader fields;
-    if (!field_reader_init(&fields, body, "", why)) return false;
-    turns to;
-    bool ok = turns_init(&to, asked, facts, why) && read_all(&fields, &to);
-    turns_deinit(&to);
-    return ok;
+    return read_conversation(body, facts, asked, why, read_all);
 }

@@ -356,10 +356,5 @@ static bool read_all(field_reader *fields, turns *to) {
 }
 
 bool responses_read(json_t *body, const server_facts *facts, request *asked, problem *why) {
-    field_reader fields;
-    if (!field_reader_init(&fields, body, "", why)) return false;
-    turns to;
-    bool ok = turns_init(&to, asked, facts, why) && read_all(&fields, &to);
-    turns_deinit(&to);
-    return ok;
+    return read_conversation(body, facts, asked, why, read_all);
 }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "engine/engine.h"
 #include "server/batch_plan.h"
 #include "server/prefix_tree.h"
@@ -570,19 +571,13 @@ static void *run(void *context) {
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-static uint64_t fresh_seed(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec) * 0x9e3779b97f4a7c15u;
-}
-
 ds4_status scheduler_new(const ds4_model *model, ds4_engine *engine, call_memory *memory, metrics *counts, ids *names,
                          const scheduler_options *options, scheduler **out, ds4_error *error) {
     scheduler *self = array_new(1, sizeof *self);
     if (!self) return error_memory(error, "scheduler", sizeof *self);
     self->options = *options;
     self->counts = counts;
-    self->seed = fresh_seed();
+    self->seed = system_seed();
     self->parts = (sequence_parts){.tokenizer = ds4_model_tokenizer(model),
                                    .n_vocab = ds4_model_n_vocab(model),
                                    .engine = engine,

@@ -434,8 +434,8 @@ typedef struct input_256 {
 /* Sums of a block, weights being multiplied with their scales already. */
 INLINE void plain_dots(__m512i dot[PANELS][TOKENS], const panel_256 *panel, const input_256 *x, const size_t n_tokens) {
     /* with few sums, more of each, as an addition has to wait for the one before */
-    const size_t n_parts = n_tokens > 3 ? 1 : n_tokens > 1 ? 2 : 4;
-    __m512i part[4][PANELS][TOKENS];
+    const size_t n_parts = n_tokens > 3 ? 1 : 2;
+    __m512i part[2][PANELS][TOKENS];
     EACH(i, n_parts) {
         EACH(t, n_tokens) {
             EACH(k, PANELS) {
