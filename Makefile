@@ -112,12 +112,15 @@ GET_CLANG := $(if $(CLANG_19),,$(if $(and $(APT),$(X86_64_LINUX)),$(shell apt-ca
 GET_SIMDE := $(if $(SIMDE),,$(and $(APT),$(X86_64_LINUX)))
 NEED_TEST_DEPS := $(if $(and $(HAVE_PACKAGES),$(or $(PYTHON),$(if $(APT),,without)),$(if $(GET_CLANG)$(GET_SIMDE),,yes)),,test-deps)
 
+# all processors, unless make was told how many
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
+
 demo: $(NEED_DEPS)
-	@$(MAKE) --no-print-directory $(BUILD)/ds4 $(BUILD)/answers
+	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/ds4 $(BUILD)/answers
 	@./demo.sh $(BUILD)
 
 test: $(NEED_TEST_DEPS)
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory $(PARALLEL) run-tests
 
 run-tests: $(BUILD)/ds4 $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train) $(GPU_TEST_FILES)
 	@$(RUN_TESTS) $(GPU_TESTS) $(CPU_TESTS) $(if $(PYTHON),$(BUILD)/tests/test_train)

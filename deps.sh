@@ -14,7 +14,10 @@ if ! command -v apt-get >/dev/null 2>&1; then
     exit 1
 fi
 sudo=
-if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
+if [ "$(id -u)" != 0 ]; then
+    sudo=sudo
+    command -v sudo >/dev/null || { echo "deps.sh: run this as root, or install sudo" >&2; exit 1; }
+fi
 export DEBIAN_FRONTEND=noninteractive
 libraries="libpcre2-dev libjansson-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev libcmocka-dev"
 
