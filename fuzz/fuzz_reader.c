@@ -173,7 +173,7 @@ static void record_call(recording *record, const reply_event *event) {
 
 static void record_end(recording *record, const request *asked, const reply_event *event) {
     char finish = (char)('0' + (int)event->finish);
-    require(!record->in_call && event->finish != FINISH_ERROR);
+    require(!record->in_call);
     require((event->finish == FINISH_STOP_SEQUENCE) == (event->stop_sequence != NULL));
     require(event->finish != FINISH_CALLS || record->n_calls);
     require(event->finish != FINISH_STOP || !record->n_calls);

@@ -110,6 +110,33 @@ static void silence_in_a_stream_is_filled(void **state) {
     served_stop(&s);
 }
 
+/* Each takes us longer than it takes the scheduler to have the next one. */
+static void events_are_sent_also_if_they_come_as_fast_as_they_are_taken(void **state) {
+    (void)state;
+    static reply_logprob many[50];
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++) many[i].n_top = REQUEST_MAX_TOP_LOGPROBS;
+    const step endless[] = {
+        {.event = {.kind = REPLY_STARTED}},
+        {.event = {.kind = REPLY_TEXT,
+                   .bytes = "x",
+                   .n_bytes = 1,
+                   .logprob = many,
+                   .n_logprobs = sizeof many / sizeof *many},
+         .repeat = SIZE_MAX},
+    };
+    served s = start();
+    PLAY(endless);
+    ds4_buffer bytes = {0};
+    int fd = http_connect(s.url);
+    http_ask(fd, "POST", CHAT, NULL,
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true,\"logprobs\":true,"
+             "\"top_logprobs\":20}");
+    assert_true(http_read_until(fd, &bytes, "\"content\":\"x\"", 10));
+    close(fd);
+    ds4_buffer_deinit(&bytes);
+    served_stop(&s); /* waits for the answer's end: the steps are ours */
+}
+
 static void an_answer_may_take_longer_than_a_client_may_be_silent(void **state) {
     (void)state;
     static const step slow[] = {
@@ -344,8 +371,24 @@ static void pages_of_other_sites_may_not_use_the_server(void **state) {
         "Origin: http://evillocalhost\r\n",         "Origin: http://[::1]example.org\r\n",
     };
     served s = start();
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) expect_status(s.url, "POST", CHAT, good[i], QUESTION, 200);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) expect_status(s.url, "POST", CHAT, bad[i], QUESTION, 403);
+    char value[256];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) { /* a browser asks first, and wants to be told by name */
+        http_response asked = http_call(s.url, "OPTIONS", CHAT, good[i], NULL);
+        assert_int_equal(asked.status, 204);
+        http_response response = http_call(s.url, "POST", CHAT, good[i], QUESTION);
+        assert_int_equal(response.status, 200);
+        const char *origin = good[i] + strlen("Origin: ");
+        size_t n_bytes = strcspn(origin, "\r");
+        assert_int_equal(strlen(http_header(&asked, "Access-Control-Allow-Origin", value)), n_bytes);
+        assert_memory_equal(http_header(&response, "Access-Control-Allow-Origin", value), origin, n_bytes);
+        assert_string_equal(http_header(&response, "Vary", value), "Origin");
+        http_response_deinit(&asked);
+        http_response_deinit(&response);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        expect_status(s.url, "OPTIONS", CHAT, bad[i], NULL, 403);
+        expect_status(s.url, "POST", CHAT, bad[i], QUESTION, 403);
+    }
     served_stop(&s);
 }
 
@@ -421,6 +464,31 @@ static void a_body_that_is_too_large_is_refused_and_read_no_further(void **state
         goes_on = http_send(fd, body, 1500) && http_send_text(fd, "\r\n5dc\r\n");
     assert_false(goes_on);
     close(fd);
+    served_stop(&s);
+}
+
+/* Where no key is needed nobody fills the memory. */
+static void a_path_that_takes_no_body_reads_only_a_small_one(void **state) {
+    (void)state;
+    enum { N = 3 << 19 };
+    served s = start();
+    char *body = calloc(1, N);
+    assert_non_null(body);
+    for (int is_large = 0; is_large < 2; is_large++) {
+        char head[128];
+        int n_bytes = is_large ? N : 1000;
+        int fd = http_connect(s.url),
+            n = snprintf(head, sizeof head,
+                         "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n",
+                         (unsigned)n_bytes);
+        assert_true(http_send(fd, head, (size_t)n) && http_send(fd, body, (size_t)n_bytes) &&
+                    http_send_text(fd, "\r\n0\r\n\r\n"));
+        http_response response = http_answer_of(fd, "GET");
+        assert_int_equal(response.status, is_large ? 413 : 200);
+        http_response_deinit(&response);
+        close(fd);
+    }
+    free(body);
     served_stop(&s);
 }
 
@@ -506,6 +574,7 @@ int main(void) {
         cmocka_unit_test(a_stream_is_chunked_and_ends_and_the_connection_stays),
         cmocka_unit_test(http_1_0_gets_a_body_that_ends_with_the_connection),
         cmocka_unit_test(silence_in_a_stream_is_filled),
+        cmocka_unit_test(events_are_sent_also_if_they_come_as_fast_as_they_are_taken),
         cmocka_unit_test(an_answer_may_take_longer_than_a_client_may_be_silent),
         cmocka_unit_test(an_answer_that_takes_long_begins_with_white_space),
         cmocka_unit_test(a_failure_has_a_status_while_it_can_and_cuts_the_connection_later),
@@ -519,6 +588,7 @@ int main(void) {
         cmocka_unit_test(cors_lets_one_origin_in),
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
         cmocka_unit_test(a_body_that_is_too_large_is_refused_and_read_no_further),
+        cmocka_unit_test(a_path_that_takes_no_body_reads_only_a_small_one),
         cmocka_unit_test(a_body_in_chunks_is_read_and_a_bad_chunk_refused),
         cmocka_unit_test(the_body_is_asked_for_only_if_it_will_be_read),
         cmocka_unit_test(heads_that_are_too_large_or_no_heads_end_the_connection),

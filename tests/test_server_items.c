@@ -69,6 +69,10 @@ static void each_field_of_responses_does_what_it_says(void **state) {
          "],\"tool_choice\":{\"type\":\"allowed_tools\",\"tools\":[{\"type\":\"function\",\"name\":"
          "\"x\"}]}",
          "! tool_choice.tools[0]: there is no tool \"x\""},
+        {"\"tools\":[" NAMESPACE_TOOL "," RF_TOOL
+         ",{\"type\":\"web_search\"}],\"tool_choice\":{\"type\":\"allowed_tools\","
+         "\"tools\":[{\"type\":\"web_search\"},{\"type\":\"function\",\"name\":\"spawn\",\"namespace\":\"multi\"}]}",
+         "function multi__spawn as spawn of multi; function f, deferred"},
         {"\"tool_choice\":{\"type\":\"web_search\"}",
          "! tool_choice.type: \"web_search\" is not supported (unsupported_parameter)"},
         {"\"tools\":[" RF_TOOL "],\"parallel_tool_calls\":false,\"tool_choice\":\"required\"",
@@ -91,7 +95,8 @@ static void each_field_of_responses_does_what_it_says(void **state) {
         {"\"input\":null", "! input: null, expected a string or an array of items"},
         {"\"input\":[7]", "! input[0]: an integer, expected an object"},
         {"\"input\":[{\"type\":\"item_reference\",\"id\":\"x\"}]",
-         "! input[0].type: \"item_reference\" is not supported: send the whole input (unsupported_value)"},
+         "! input[0].type: \"item_reference\" is not supported: answers are not stored, send \"store\": false and the "
+         "whole input (unsupported_value)"},
         {"\"input\":[{\"type\":\"computer_call\"}]",
          "! input[0].type: \"computer_call\" is not supported (unsupported_value)"},
         {"\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":\"data:\"}]}]",
@@ -360,6 +365,22 @@ static void a_call_that_comes_back_is_spelled_as_the_model_wrote_it(void **state
                  BODY("\"messages\":[" USER("a") "," BLOCKS("assistant", TOOL_USE("id2", "f", "{}")) "]"), false);
 }
 
+static void arguments_that_a_client_adds_may_be_defaults_of_the_schema(void **state) {
+    (void)state;
+#define EDIT_TOOL                                                                                  \
+    "\"tools\":[{\"name\":\"edit\",\"input_schema\":{\"properties\":{\"all\":{\"default\":false}," \
+    "\"path\":{\"type\":\"string\"}}}}],"
+#define EDIT(input) \
+    BODY(EDIT_TOOL "\"messages\":[" USER("a") "," BLOCKS("assistant", TOOL_USE("id1", "edit", input)) "]")
+    static const char remembered[] = "{\"path\": \"p\"}";
+    check_replay(&api_messages, "edit", remembered, EDIT("{\"all\":false,\"path\":\"p\"}"), true);
+    check_replay(&api_messages, "edit", remembered, EDIT("{\"all\":true,\"path\":\"p\"}"), false);
+    check_replay(&api_messages, "edit", remembered, EDIT("{\"all\":false,\"path\":\"q\"}"), false);
+    check_replay(&api_messages, "edit", remembered, EDIT("{\"all\":false}"), false);
+    check_replay(&api_messages, "edit", remembered, EDIT("{\"other\":null,\"path\":\"p\"}"), false);
+    check_replay(&api_messages, "edit", "{\"all\": true, \"path\": \"p\"}", EDIT("{\"path\":\"p\"}"), false);
+}
+
 /* ---- without memory ------------------------------------------------------------------------------ */
 
 static long until_failure = -1; /* allocations; < 0: none fails */
@@ -433,6 +454,7 @@ int main(void) {
         cmocka_unit_test(each_field_of_messages_does_what_it_says),
         cmocka_unit_test(blocks_of_messages_become_the_official_prompt),
         cmocka_unit_test(a_call_that_comes_back_is_spelled_as_the_model_wrote_it),
+        cmocka_unit_test(arguments_that_a_client_adds_may_be_defaults_of_the_schema),
         cmocka_unit_test(a_request_without_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, open_vocabulary, close_vocabulary);

@@ -21,6 +21,13 @@ static const plan_case plan_cases[] = {
     {"and at its end", {PROMPT(7, 100)}, 1, 0, {.chunk_tokens = 512}, {7}},
     {"answers come first", {ANSWER(1), PROMPT(5000, 0), ANSWER(3)}, 3, 0, {.chunk_tokens = 4}, {1, 0, 3}},
     {"answers fit into a pass", {ANSWER(3), ANSWER(3)}, 2, 0, {.chunk_tokens = 4}, {3, 1}},
+    {"whose turn it is comes first", {ANSWER(3), ANSWER(3)}, 2, 1, {.chunk_tokens = 4}, {1, 3}},
+    {"answers leave a token to a prompt in its turn",
+     {ANSWER(1), PROMPT(5000, 0), ANSWER(3)},
+     3,
+     1,
+     {.chunk_tokens = 4},
+     {0, 1, 3}},
     {"a paused one has nothing", {PAUSED(1), PROMPT(50, 0)}, 2, 0, {.chunk_tokens = 512}, {0, 50}},
     {"nothing is measured yet", {ANSWER(1), PROMPT(5000, 0)}, 2, 0, {.chunk_tokens = 512, .step_seconds = 1}, {1, 128}},
     {"prompts leave time for streams",
@@ -118,10 +125,24 @@ static void a_step_never_is_too_large_and_never_empty(void **state) {
     }
 }
 
+static void in_turn_everybody_gets_on_in_the_smallest_pass(void **state) {
+    (void)state;
+    const plan_entry entry[4] = {ANSWER(1), PROMPT(100, 7), ANSWER(2), PROMPT(9, 0)};
+    const plan_limits limits = {.chunk_tokens = 1};
+    size_t total[4] = {0};
+    for (size_t turn = 0; turn < 4; turn++) {
+        size_t n_tokens[4];
+        batch_plan(entry, 4, turn, &limits, n_tokens);
+        for (size_t i = 0; i < 4; i++) total[i] += n_tokens[i];
+    }
+    for (size_t i = 0; i < 4; i++) assert_int_equal(total[i], 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_is_shared_by_rules),
         cmocka_unit_test(a_step_never_is_too_large_and_never_empty),
+        cmocka_unit_test(in_turn_everybody_gets_on_in_the_smallest_pass),
     };
     return cmocka_run_group_tests_name("server_plan", tests, NULL, NULL);
 }

@@ -408,11 +408,30 @@ static void the_tree_finds_what_a_list_would_find(void **state) {
             assert_int_equal(prefix_tree_n(tree), n_listed);
             assert_int_equal(n_alive, n_listed);
         }
+        while (prefix_tree_evict(tree)) continue;
+        assert_int_equal(prefix_tree_bytes(tree), 0);
         free_tree(tree);
     }
 }
 
 /* ---- what goes first ----------------------------------------------------------------------------- */
+
+static void edges_weigh_what_they_hold(void **state) {
+    (void)state;
+    prefix_tree *tree = new_tree();
+    assert_int_equal(prefix_tree_bytes(tree), 0);
+    ds4_tokens one = TOKENS("one"), two = TOKENS("one and two");
+    size_t of_one = one.n * sizeof *one.id + strlen("one"), of_two = two.n * sizeof *two.id + strlen("one and two");
+    add(tree, two, 1);
+    assert_int_equal(prefix_tree_bytes(tree), of_two);
+    add(tree, one, 2); /* a part of the same edge */
+    assert_int_equal(prefix_tree_bytes(tree), of_two);
+    assert_true(prefix_tree_evict(tree)); /* two */
+    assert_int_equal(prefix_tree_bytes(tree), of_one);
+    assert_true(prefix_tree_evict(tree));
+    assert_int_equal(prefix_tree_bytes(tree), 0);
+    free_tree(tree);
+}
 
 static void the_least_recently_used_goes_first(void **state) {
     (void)state;
@@ -459,6 +478,21 @@ static void thirty_titles_leave_the_conversation_of_the_last_hour(void **state) 
     free_tree(tree);
 }
 
+static void a_chat_among_agents_keeps_its_last_state(void **state) {
+    (void)state;
+    prefix_tree *tree = new_tree();
+    const prefix_kind agent = {.has_tools = true}, chat = {0};
+    add_kind(tree, TOKENS("agent"), 1, agent, 1);
+    add_kind(tree, TOKENS("agent goes on"), 2, agent, 2);
+    for (int turn = 0; turn < 2; turn++) { /* room for two */
+        add_kind(tree, turn ? TOKENS("chat goes on") : TOKENS("chat"), 3 + turn, chat, 3 + turn);
+        assert_true(prefix_tree_evict(tree));
+    }
+    assert_true(has(tree, TOKENS("agent goes on")));
+    assert_true(has(tree, TOKENS("chat goes on")));
+    free_tree(tree);
+}
+
 static void the_end_of_the_system_part_is_used_with_everything_below(void **state) {
     (void)state;
     prefix_tree *tree = new_tree();
@@ -485,8 +519,10 @@ int main(void) {
         cmocka_unit_test(prompts_of_tokens_match_by_tokens_alone),
         cmocka_unit_test(a_path_of_many_turns_is_followed_by_text),
         cmocka_unit_test(the_tree_finds_what_a_list_would_find),
+        cmocka_unit_test(edges_weigh_what_they_hold),
         cmocka_unit_test(the_least_recently_used_goes_first),
         cmocka_unit_test(thirty_titles_leave_the_conversation_of_the_last_hour),
+        cmocka_unit_test(a_chat_among_agents_keeps_its_last_state),
         cmocka_unit_test(the_end_of_the_system_part_is_used_with_everything_below),
     };
     return cmocka_run_group_tests_name("server_prefix", tests, setup, teardown);

@@ -239,6 +239,8 @@ static void an_answer_ends_with_its_block(void **state) {
     assert_string_equal(events(&r), "C0:read#0A({})EF(calls)");
     ds4_tokens_deinit(&tokens);
     stop_reading(&r);
+    /* also in the middle of a token: "></" is one */
+    expect(with_tools(false), CALLS INVOKE("read") END_INVOKE END_CALLS "</more", "C0:read#0A({})EF(calls)");
 }
 
 static void without_tools_a_block_is_text(void **state) {
@@ -564,7 +566,7 @@ static void a_block_that_the_limit_cuts_leaves_a_broken_call_and_no_tags(void **
     } cases[] = {
         {"x\n\n" CALLS, "T(x)F(length)"},
         {"x\n\n<", "T(x\n\n<)F(length)"},
-        {"x\n\n<｜DSML｜tool_c", "T(x\n\n<｜DSML｜tool_c)F(length)"},
+        {"x\n\n<｜DSML｜tool_c", "T(x)F(length)"},
         {"x\n\n" CALLS "<｜DSML｜invoke na", "T(x)F(length)"},
         {"x\n\n" CALLS INVOKE("read"), "T(x)C0:read#0XF(length)"},
         {CALLS INVOKE("read") "<｜DSML｜parameter name=\"a\" string=\"true\">bc</｜DS",
@@ -619,13 +621,21 @@ static void an_answer_must_be_the_json_that_was_asked_for(void **state) {
             fail_msg("%s gave %s", cases[i].answer, found);
         stop_reading(&r);
     }
-    /* what the limit cuts is not judged */
+    /* the limit may cut it, or a stop string: then it is none, too */
     request *asked = new_request();
     asked->format = FORMAT_JSON_OBJECT;
     reading r = start(asked);
     give(&r, "{\"a\": ");
     end(&r, FINISH_LENGTH);
-    assert_string_equal(events(&r), "T({\"a\": )F(length)");
+    assert_non_null(strstr(events(&r), "T({\"a\": )F(length; invalid_json: "));
+    stop_reading(&r);
+    asked = new_request();
+    asked->format = FORMAT_JSON_OBJECT;
+    add_stop(asked, ":");
+    r = start(asked);
+    give(&r, "{\"a\": 1}");
+    end(&r, FINISH_STOP);
+    assert_non_null(strstr(events(&r), "invalid_json: "));
     stop_reading(&r);
 }
 
@@ -775,7 +785,8 @@ static json_t *calls_of(reading *r) {
 static void expect_block(reading *r, json_t *calls, const char *expected, size_t n_control) {
     ds4_prompt prompt = {0};
     assert_true(buffer_append_string(&prompt.text, "before"));
-    bool known = call_memory_put(r->memory, calls, &prompt);
+    call_lookup lookup = {.memory = r->memory};
+    bool known = call_memory_put(&lookup, calls, &prompt);
     assert_int_equal(known, expected != NULL);
     assert_string_equal(prompt.text.data + strlen("before"), known ? expected : "");
     assert_int_equal(prompt.n_control, known ? n_control : 0);
@@ -887,7 +898,8 @@ static void blocks_behind_a_control_token_that_is_shown_are_not_remembered(void 
 static bool knows(call_memory *memory, const char *id) {
     json_t *calls = json_pack("[{s:s, s:{s:s, s:s}}]", "id", id, "function", "name", "f", "arguments", "{}");
     ds4_prompt prompt = {0};
-    bool known = call_memory_put(memory, calls, &prompt);
+    call_lookup lookup = {.memory = memory};
+    bool known = call_memory_put(&lookup, calls, &prompt);
     ds4_prompt_deinit(&prompt);
     json_decref(calls);
     return known;

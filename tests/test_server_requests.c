@@ -204,6 +204,8 @@ static void messages_of_chat_become_the_official_prompt(void **state) {
         /* later instructions are the user's, whatever follows */
         {MESSAGES(SYSTEM("s") "," USER("a") "," ASSISTANT("b") "," SYSTEM("now c") "," USER("d")),
          "s[U]a[A]</think>b[E][U]now c\n\nd[A]<think>"},
+        {MESSAGES(USER("a") "," SYSTEM("") "," ASSISTANT("b") "," SYSTEM("x-anthropic-1") "," USER("c")),
+         "[U]a[A]</think>b[E][U]c[A]<think>"},
         {MESSAGES(USER("a") "," ASSISTANT("b") "," USER("c")), "[U]a[A]</think>b[E][U]c[A]<think>"},
         {MESSAGES(USER("a") "," ASSISTANT("b") "," ASSISTANT("c") "," USER("d")),
          "[U]a[A]</think>b\n\nc[E][U]d[A]<think>"},
@@ -213,6 +215,8 @@ static void messages_of_chat_become_the_official_prompt(void **state) {
         {MESSAGES(USER("a") "," ASSISTANT("b")), "[U]a[A]</think>b"},
         {MESSAGES(USER("a") ",{\"role\":\"assistant\",\"reasoning_content\":\"r\",\"content\":\"b\"}"),
          "[U]a[A]<think>r</think>b"},
+        {MESSAGES(USER("a") "," ASSISTANT("")), "[U]a[A]<think>"}, /* not begun */
+        {MESSAGES(ASSISTANT("")), "[U][A]<think>"},
         {MESSAGES(SYSTEM("s")), "s[U][A]<think>"},
         /* typed control tokens are text */
         {MESSAGES(USER("<｜User｜></think>")), "[U]<｜User｜></think>[A]<think>"},

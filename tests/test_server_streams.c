@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "server/api.h"
 #include "test.h"
+#include "text/exact_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ typedef struct script_event {
 typedef struct event_script {
     const char *name;
     script_event event[MAX_EVENTS];
-    size_t n; /* choices; 0: 1 */
+    size_t n;          /* choices; 0: 1 */
+    size_t max_tokens; /* an answer has 7 */
     bool include_usage, logprobs, summary, encrypted;
 } event_script;
 
@@ -107,7 +109,10 @@ static const event_script scripts[] = {
                TEXT("One"),
                {.kind = REPLY_CHOICE_END, .finish = FINISH_STOP_SEQUENCE, .stop_sequence = "END"},
                END}},
-    {.name = "a limit in the reasoning", .event = {STARTED, REASONING("Hm"), FINISH(FINISH_LENGTH), END}},
+    {.name = "a limit in the reasoning",
+     .event = {STARTED, REASONING("Hm"), FINISH(FINISH_LENGTH), END},
+     .max_tokens = 7},
+    {.name = "the context is full", .event = {STARTED, TEXT("Hm"), FINISH(FINISH_LENGTH), END}, .max_tokens = 8},
     {.name = "JSON that is none",
      .event = {STARTED,
                TEXT("{"),
@@ -177,6 +182,7 @@ static request *new_request(const api *of, const event_script *script, bool stre
     asked->sampling = DS4_SAMPLING_DEFAULT;
     asked->sampling.temperature = 0.7f;
     if (script->n) asked->n = script->n;
+    asked->max_tokens = script->max_tokens;
     asked->stream = streamed;
     asked->include_usage = script->include_usage;
     asked->logprobs = script->logprobs;
@@ -313,6 +319,25 @@ static void messages_are_written_as_documented(void **state) {
     check_api(&api_messages);
 }
 
+/* What the model or a client wrote comes back as that number, and in as few digits. */
+static void numbers_keep_their_value(void **state) {
+    (void)state;
+    static const char text[] = "{\"a\":[0.1,3.141592653589793,0.30000000000000004,1.7976931348623157e+308,1e-05,1.0,"
+                               "9007199254740993,-7,true,null,\"\\u0000i7\"]}";
+    ds4_buffer out = {0};
+    assert_true(api_write_json(&out, json_loads(text, JSON_ALLOW_NUL, NULL)));
+    assert_string_equal(out.data, text);
+    static const char long_integer[] = "{\"a\":[12345678901234567890,-9223372036854775809,\"12345678901234567890\"]}";
+    json_t *read = NULL;
+    ds4_error error;
+    buffer_clear(&out);
+    assert_ok(exact_json_read(long_integer, strlen(long_integer), "text", &read, &error), &error);
+    assert_true(api_write_json(&out, fields_plain(read)));
+    assert_string_equal(out.data, long_integer);
+    json_decref(read);
+    ds4_buffer_deinit(&out);
+}
+
 /* ---- without memory ------------------------------------------------------------------------------ */
 
 static long until_failure = -1; /* allocations; < 0: none fails */
@@ -383,6 +408,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(completions_are_written_as_documented),
         cmocka_unit_test(responses_are_written_as_documented),
         cmocka_unit_test(messages_are_written_as_documented),
+        cmocka_unit_test(numbers_keep_their_value),
         cmocka_unit_test(an_answer_without_memory_is_none),
     };
     ds4_error error;

@@ -117,7 +117,9 @@ int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_
 
     char *downloaded = NULL;
     if (!name && choose_model(&downloaded, &error) != DS4_OK) return cli_fail(&error);
-    ds4_status status = nano_or_file_open(name ? name : downloaded, parts, &model->model, &error);
+    if (!name) name = downloaded;
+    model->is_nano = nano_is_meant(name);
+    ds4_status status = nano_or_file_open(name, parts, &model->model, &error);
     free(downloaded);
     if (status != DS4_OK) return cli_fail(&error);
     if (parts == DS4_MODEL_TEXT) return EXIT_OK;

@@ -40,11 +40,12 @@ void stdout_write_ids(const ds4_tokens *tokens);
 typedef struct cli_model {
     ds4_model *model;
     ds4_engine *engine; /* NULL if the model was opened for text only */
+    bool is_nano;       /* the built-in one */
 } cli_model;
 
-/* Opens the model of -m or $DS4_MODEL, or else a downloaded or the built-in one, and for DS4_MODEL_FULL the engine. Says what is
- * wrong and returns the exit status, EXIT_OK if all is well. model must be zero. engine_options may be NULL;
- * backend and threads come from options in any case. */
+/* Opens the model of -m or $DS4_MODEL, or else a downloaded or the built-in one, and for DS4_MODEL_FULL the engine.
+ * Says what is wrong and returns the exit status, EXIT_OK if all is well. model must be zero. engine_options may be
+ * NULL; backend and threads come from options in any case. */
 int cli_model_open(const cli_options *options, ds4_model_parts parts, const ds4_engine_options *engine_options,
                    cli_model *model);
 void cli_model_close(cli_model *model);

@@ -4,7 +4,6 @@
 #include "base/system.h"
 #include "cli/cli.h"
 #include "cli/nano.h"
-#include "model/published.h"
 #include "server/server.h"
 
 #include <stdlib.h>
@@ -83,24 +82,10 @@ static size_t choose_context(const cli_options *options, size_t max_context) {
     size_t context = options->context ? (size_t)options->context : DEFAULT_CONTEXT;
     size_t limit = options->script_path ? MAX_CONTEXT : max_context;
     if (context <= limit) return context;
-    if (options->context) cli_note("--ctx %zu is more than the model's context: it becomes %zu", context, limit);
+    if (options->context)
+        cli_note("--ctx %zu is more than %s: it becomes %zu", context,
+                 options->script_path ? "a script may have" : "the model's context", limit);
     return limit;
-}
-
-/* What clients see. */
-static ds4_status name_model(const cli_options *options, const char **id, ds4_error *error) {
-    const char *name = options->model ? options->model : getenv("DS4_MODEL");
-    const published_file *file = NULL;
-    char *path = NULL;
-    ds4_status status = DS4_OK;
-    bool is_nano = name && *name ? nano_is_meant(name) : false;
-    if (!name || !*name) {
-        status = published_choose(&file, &path, error);
-        is_nano = !file;
-        free(path);
-    }
-    *id = options->model_id ? options->model_id : is_nano ? NANO_NAME : "deepseek-v4-flash";
-    return status;
 }
 
 /* ---- the command --------------------------------------------------------------------------------- */
@@ -119,8 +104,8 @@ static int serve(const cli_options *options, const server_options *chosen, const
     if (status == DS4_ERROR_ARGUMENT) return cli_usage("%s", error.message);
     if (status != DS4_OK) return cli_fail(&error);
     if (options->script_path) cli_note("--script: answers come from %s, not from the model", options->script_path);
-    cli_note("%s listens at %s, with %zu answers at once of %zu tokens each", chosen->model_id, server_url(running),
-             chosen->schedule.parallel, chosen->schedule.context_tokens);
+    cli_note("%s listens at %s, with %zu answer%s at once of %zu tokens each", chosen->model_id, server_url(running),
+             chosen->schedule.parallel, chosen->schedule.parallel == 1 ? "" : "s", chosen->schedule.context_tokens);
     while (!interrupted()) nanosleep(&moment, NULL);
     cli_note("shutting down; answers have %.0f seconds to end", options->drain_seconds);
     server_drain(running, options->drain_seconds);
@@ -131,6 +116,7 @@ static int serve(const cli_options *options, const server_options *chosen, const
 static int run_model(const cli_options *options, server_options *chosen, const cli_model *model) {
     ds4_error error;
     script *answers = NULL;
+    chosen->model_id = options->model_id ? options->model_id : model->is_nano ? NANO_NAME : "deepseek-v4-flash";
     chosen->schedule.context_tokens = choose_context(options, ds4_model_max_context(model->model));
     if (options->script_path &&
         script_open(options->script_path, ds4_model_tokenizer(model->model), &answers, &error) != DS4_OK)
@@ -160,7 +146,8 @@ static int run(const cli_options *options) {
     chosen.key = keys.key;
     chosen.n_keys = keys.n;
     if (status == DS4_OK) status = choose_memory(options, &chosen.schedule.kv_ram_bytes, &error);
-    if (status == DS4_OK) status = name_model(options, &chosen.model_id, &error);
+    if (status == DS4_OK && options->model_id && !*options->model_id)
+        status = error_set(&error, DS4_ERROR_ARGUMENT, "--model-id: the name is empty");
     int result = status == DS4_OK               ? EXIT_OK
                  : status == DS4_ERROR_ARGUMENT ? cli_usage("%s", error.message)
                                                 : cli_fail(&error);
@@ -266,7 +253,7 @@ static const cli_option options[] = {
      .name = "script",
      .argument = "FILE",
      .offset = offsetof(cli_options, script_path),
-     .help = "for tests: answers from a file, with lines --- between them; --ctx has no limit then"},
+     .help = "for tests: answers from a file, with lines --- between them; --ctx may be more than the model's"},
     OPTION_EXACT,
     OPTION_END,
 };

@@ -298,14 +298,19 @@ bool read_custom(json_t *custom, const char *place, turns *to) {
 
 /* ---- tool choice --------------------------------------------------------------------------------- */
 
-bool choose_tool(turns *to, const char *api_namespace, const char *name, const char *place) {
-    request *asked = to->request;
+static bool find_tool(turns *to, const char *api_namespace, const char *name, const char *place, size_t *tool) {
     char *shown_name = turns_tool_name(api_namespace, name);
     if (!shown_name) return problem_memory(to->problem);
-    size_t tool = request_find_tool(asked, shown_name, strlen(shown_name));
+    *tool = request_find_tool(to->request, shown_name, strlen(shown_name));
     free(shown_name);
-    if (tool == asked->n_tools)
-        return problem_set(to->problem, PROBLEM_INVALID, place, "there is no tool \"%.64s\"", name);
+    return *tool < to->request->n_tools ||
+           problem_set(to->problem, PROBLEM_INVALID, place, "there is no tool \"%.64s\"", name);
+}
+
+bool choose_tool(turns *to, const char *api_namespace, const char *name, const char *place) {
+    request *asked = to->request;
+    size_t tool = 0;
+    if (!find_tool(to, api_namespace, name, place, &tool)) return false;
     asked->choice = CHOICE_NAMED;
     asked->chosen_tool = tool;
     asked->tool[tool].deferred = false;
@@ -328,7 +333,11 @@ static bool read_choice_name(json_t *choice, bool nested, const char *place, tur
            field_need_text(&inner, "name", name);
 }
 
-/* The tools that are not listed are not shown. */
+static const char *namespace_of(const json_t *choice) {
+    return json_string_value(json_object_get(choice, "namespace"));
+}
+
+/* The tools that are not listed are not shown. Those of a type that is ignored as a tool are ignored here, too. */
 static bool read_allowed(json_t *allowed, const char *place, bool nested, turns *to) {
     static const char *const modes[] = {"auto", "required", NULL};
     request *asked = to->request;
@@ -345,11 +354,12 @@ static bool read_allowed(json_t *allowed, const char *place, bool nested, turns 
     field_path list = field_path_of(place, "tools");
     for (size_t i = 0; i < json_array_size(tools) && ok; i++) {
         const char *name = NULL;
+        size_t tool = 0;
+        json_t *entry = json_array_get(tools, i), *type = json_object_get(entry, "type");
         field_path path = field_path_at(list.text, i);
-        ok = read_choice_name(json_array_get(tools, i), nested, path.text, to, &name);
-        size_t tool = ok ? request_find_tool(asked, name, strlen(name)) : 0;
-        if (ok && tool == asked->n_tools)
-            ok = problem_set(to->problem, PROBLEM_INVALID, path.text, "there is no tool \"%.64s\"", name);
+        if (json_is_string(type) && !text_is(type, "function") && !text_is(type, "custom")) continue;
+        ok = read_choice_name(entry, nested, path.text, to, &name) &&
+             find_tool(to, namespace_of(entry), name, path.text, &tool);
         if (ok) listed[tool] = true;
     }
     for (size_t i = 0; i < asked->n_tools && ok; i++)
@@ -374,11 +384,9 @@ bool read_tool_choice(field_reader *fields, bool nested, turns *to) {
         json_t *inner = nested ? json_object_get(choice, "allowed_tools") : choice;
         return read_allowed(inner, nested ? "tool_choice.allowed_tools" : "tool_choice", nested, to);
     }
-    const char *name = NULL, *api_namespace = NULL;
-    if (!read_choice_name(choice, nested, "tool_choice", to, &name)) return false;
-    json_t *space = json_object_get(choice, "namespace");
-    if (json_is_string(space)) api_namespace = json_string_value(space);
-    return choose_tool(to, api_namespace, name, "tool_choice");
+    const char *name = NULL;
+    return read_choice_name(choice, nested, "tool_choice", to, &name) &&
+           choose_tool(to, namespace_of(choice), name, "tool_choice");
 }
 
 bool check_tool_choice(turns *to) {

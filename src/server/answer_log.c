@@ -156,9 +156,12 @@ json_t *logged_call_object(const logged_call *call) {
 }
 
 json_t *logged_call_input(const logged_call *call) {
-    json_t *object = logged_call_object(call), *input = json_object_get(object, "input");
-    if (!object) return NULL;
-    json_t *text = json_is_string(input) ? json_incref(input) : json_string(logged_call_arguments(call));
-    json_decref(object);
+    json_t *arguments = NULL;
+    const char *all = logged_call_arguments(call);
+    if (exact_json_read(all, strlen(all), "arguments", &arguments, NULL) == DS4_ERROR_MEMORY) return NULL;
+    size_t n_bytes;
+    const char *input = exact_json_text(json_object_get(arguments, "input"), &n_bytes);
+    json_t *text = input ? json_stringn(input, n_bytes) : json_string(all);
+    json_decref(arguments);
     return text;
 }

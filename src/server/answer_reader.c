@@ -307,9 +307,10 @@ static void note_logprob(answer_reader *self, int32_t id, const float *logits) {
     record->n_top = (int)ds4_logprobs(logits, n_vocab, id, &record->logprob, record->top, n_top);
 }
 
-/* When an answer ends at the end of its first call, what of the token lies behind it must be known. */
+/* An answer ends with its block, whatever the token has behind it. When it ends with its first call, what lies behind
+ * that must be known. */
 static ds4_status feed_singly(answer_reader *self, const char *bytes, size_t n_bytes, ds4_error *error) {
-    for (size_t i = 0; i < n_bytes && !self->ended; i++) {
+    for (size_t i = 0; i < n_bytes && !self->ended && place(self) != DS4_PLACE_AFTER_CALLS; i++) {
         ds4_status status = ds4_parser_feed(self->parser, bytes + i, 1, error);
         if (status != DS4_OK) return status;
         self->after_call = n_bytes - i - 1;
@@ -347,7 +348,7 @@ static ds4_status take_token(answer_reader *self, int32_t id, const float *logit
     if (!self->parser) {
         self->text_bytes += n_bytes;
         put_text(self, bytes, n_bytes, false);
-    } else if (self->asked->one_call && before == DS4_PLACE_STRUCTURE) {
+    } else if (before == DS4_PLACE_STRUCTURE) {
         status = feed_singly(self, bytes, n_bytes, error);
     } else {
         status = ds4_parser_feed(self->parser, bytes, n_bytes, error);
@@ -456,6 +457,8 @@ ds4_status answer_reader_end(answer_reader *self, finish_reason why, call_memory
     if (self->ended) why = FINISH_STOP;
     self->ending = true;
     self->cut = why != FINISH_STOP;
+    /* of a block that was cut before its first call the client sees nothing, and not the half of a tag */
+    if (self->cut && !self->in_call && place(self) == DS4_PLACE_STRUCTURE) self->drops_rest = true;
     if (self->parser && !self->ended) {
         self->reasoning_is_open = place(self) == DS4_PLACE_REASONING;
         ds4_status status = ds4_parser_finish(self->parser, error);
@@ -468,7 +471,7 @@ ds4_status answer_reader_end(answer_reader *self, finish_reason why, call_memory
                    : self->n_calls     ? FINISH_CALLS
                                        : FINISH_STOP;
     if (self->finish == FINISH_CALLS && !self->call_broken) remember(self, memory);
-    if (self->finish == FINISH_STOP) check_format(self);
+    if (self->finish != FINISH_CALLS) check_format(self);
     put(self, (reply_event){.kind = REPLY_CHOICE_END,
                             .finish = self->finish,
                             .stop_sequence = self->stops.matched,

@@ -11,6 +11,7 @@
 
 /* How long a wait may keep a thread from seeing that its client has gone or the server stops. */
 static const double wait_seconds = 0.1;
+enum { EVENTS_AT_ONCE = 16 /* and no more before they are sent: they may come as fast as they are taken */ };
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
@@ -102,7 +103,7 @@ static void take(exchange *x, const reply_event *event) {
         x->is_ended = true;
 }
 
-/* Waits a moment; takes all events that are there. False: nothing came. */
+/* Waits a moment; takes the events that are there. False: nothing came. */
 static bool collect(exchange *x) {
     const reply_event *event;
     if (atomic_load(&x->http->stops)) {
@@ -122,8 +123,9 @@ static bool collect(exchange *x) {
         give_up(x); /* the scheduler had no memory to say why */
         return true;
     }
+    int n = 0;
     do take(x, event);
-    while (!x->is_ended && reply_take(x->reply, 0, &event));
+    while (++n < EVENTS_AT_ONCE && !x->is_ended && reply_take(x->reply, 0, &event));
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include "server/api.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "text/exact_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,13 +70,41 @@ void json_put(json_t **object, const char *key, json_t *value) {
     *object = NULL;
 }
 
-static int append_bytes(const char *bytes, size_t n_bytes, void *buffer) {
-    return buffer_append(buffer, bytes, n_bytes) ? 0 : -1;
+static bool write_value(ds4_buffer *out, json_t *value);
+
+static bool write_array(ds4_buffer *out, json_t *array) {
+    bool ok = buffer_append_string(out, "[");
+    for (size_t i = 0; i < json_array_size(array) && ok; i++)
+        ok = (!i || buffer_append_string(out, ",")) && write_value(out, json_array_get(array, i));
+    return ok && buffer_append_string(out, "]");
 }
 
-/* 15 digits: what a client wrote comes back as it was, 0.1 and not 0.10000000000000001. */
+static bool write_object(ds4_buffer *out, json_t *object) {
+    const char *key, *separator = "{";
+    json_t *member;
+    json_object_foreach(object, key, member) {
+        if (!buffer_append_string(out, separator) || !exact_json_write_string(out, key, strlen(key)) ||
+            !buffer_append_string(out, ":") || !write_value(out, member))
+            return false;
+        separator = ",";
+    }
+    return buffer_append_string(out, json_object_size(object) ? "}" : "{}");
+}
+
+/* Jansson writes a fixed number of digits: with 15 pi would be another number, with 17 what a client wrote as 0.1 would
+ * be 0.10000000000000001. Recursion is bounded by the depth that Jansson reads. */
+static bool write_value(ds4_buffer *out, json_t *value) {
+    if (json_is_object(value)) return write_object(out, value);
+    if (json_is_array(value)) return write_array(out, value);
+    if (!json_is_string(value)) return exact_json_write(out, value);
+    /* a NUL in front is the model's, and not a mark of exact_json_read */
+    const char *text = json_string_value(value);
+    if (text[0] == PLAIN_INTEGER[0]) return buffer_append_string(out, text + 1);
+    return exact_json_write_string(out, text, json_string_length(value));
+}
+
 bool api_write_json(ds4_buffer *out, json_t *value) {
-    bool ok = value && json_dump_callback(value, append_bytes, out, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0;
+    bool ok = value && write_value(out, value);
     json_decref(value);
     return ok;
 }

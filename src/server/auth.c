@@ -18,7 +18,15 @@ struct auth {
     char *cors; /* NULL: off */
 };
 
+/* As browsers write it: no path, not even "/". */
+static bool is_origin(const char *text) {
+    const char *name = strstr(text, "://");
+    return strcmp(text, "*") == 0 || (name && name > text && name[3] && !strchr(name + 3, '/'));
+}
+
 ds4_status auth_new(const char *const *key, size_t n_keys, const char *cors, auth **out, ds4_error *error) {
+    if (cors && !is_origin(cors))
+        return error_set(error, DS4_ERROR_ARGUMENT, "--cors: '%s', expected * or an origin as https://NAME", cors);
     auth *self = array_new(1, sizeof *self);
     if (!self) return error_memory(error, "keys", sizeof *self);
     ds4_status status = DS4_OK;
@@ -106,6 +114,7 @@ bool auth_origin_is_good(const auth *self, const char *origin) {
     return (!host[n_bytes] || strchr(":/", host[n_bytes])) && is_loopback_name(host, n_bytes);
 }
 
-const char *auth_cors(const auth *self) {
-    return self->cors;
+const char *auth_cors(const auth *self, const char *origin) {
+    if (!origin || !auth_origin_is_good(self, origin)) return NULL;
+    return self->cors && strcmp(self->cors, "*") == 0 ? self->cors : origin;
 }

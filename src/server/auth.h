@@ -17,7 +17,7 @@ void auth_free(auth *self);
 bool auth_key_is_good(const auth *self, const char *authorization, const char *x_api_key);
 /* Value of the header Origin; NULL (not a browser, or the server's own page) is good. */
 bool auth_origin_is_good(const auth *self, const char *origin);
-/* What Access-Control-Allow-Origin says; NULL: no such header. */
-const char *auth_cors(const auth *self);
+/* What Access-Control-Allow-Origin says to a page of that Origin; NULL: no such header, as it is no page or may not. */
+const char *auth_cors(const auth *self, const char *origin);
 
 #endif

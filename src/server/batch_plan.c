@@ -29,10 +29,13 @@ static size_t slice_of(const plan_limits *limits, size_t room, size_t n_prompts,
 
 void batch_plan(const plan_entry *entry, size_t n, size_t turn, const plan_limits *limits, size_t *n_tokens) {
     size_t room = limits->chunk_tokens, n_hungry = 0;
+    /* answers could fill every pass: a prompt whose turn it is has a token in any case */
+    size_t kept = n && appetite(&entry[turn % n]) ? 1 : 0;
     bool streams = false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t k = 0; k < n; k++) {
+        size_t i = (turn + k) % n;
         bool speaks = !entry[i].is_prompt && !entry[i].paused;
-        n_tokens[i] = speaks ? smaller(entry[i].remaining, room) : 0;
+        n_tokens[i] = speaks ? smaller(entry[i].remaining, room - kept) : 0;
         room -= n_tokens[i];
         streams |= n_tokens[i] > 0;
         n_hungry += appetite(&entry[i]) > 0;

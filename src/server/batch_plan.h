@@ -23,8 +23,9 @@ typedef struct plan_limits {
     double seconds_per_token; /* measured: what a prompt's token adds; 0: not known */
 } plan_limits;
 
-/* Fills n_tokens[n]. turn: the entry among which prompts come first; callers rotate it. The sum is at most
- * chunk_tokens, and not 0 if an entry that is not paused has tokens. */
+/* Fills n_tokens[n]. turn: the entry that comes first, of answers and of prompts; callers rotate it, so that everybody
+ * gets on even where a pass has fewer tokens than there are entries. The sum is at most chunk_tokens (1 and up), and
+ * not 0 if an entry that is not paused has tokens. */
 void batch_plan(const plan_entry *entry, size_t n, size_t turn, const plan_limits *limits, size_t *n_tokens);
 
 #endif

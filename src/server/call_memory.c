@@ -147,31 +147,55 @@ static const char *plain_string(const json_t *value, size_t *n_bytes) {
     return text && strlen(text) == *n_bytes ? text : NULL;
 }
 
+/* The schemas of a tool's arguments by their names; NULL: not known. */
+static json_t *properties_of(const request *asked, const char *name) {
+    size_t i = asked ? request_find_tool(asked, name, strlen(name)) : 0;
+    if (!asked || i == asked->n_tools) return NULL;
+    return json_object_get(json_object_get(asked->tool[i].schema, "parameters"), "properties");
+}
+
+/* Whether theirs are ours, and besides only defaults. */
+static bool same_but_defaults(json_t *ours, json_t *theirs, const json_t *properties) {
+    const char *name;
+    json_t *value;
+    if (!json_is_object(ours) || !json_is_object(theirs)) return json_equal(ours, theirs);
+    json_object_foreach(ours, name, value) {
+        if (!json_equal(value, json_object_get(theirs, name))) return false;
+    }
+    json_object_foreach(theirs, name, value) {
+        const json_t *known = json_object_get(ours, name);
+        if (!known && !json_equal(value, json_object_get(json_object_get(properties, name), "default"))) return false;
+    }
+    return true;
+}
+
 /* Most clients send back the very text; others read it and write it anew. */
-static bool same_arguments(const memory_call *call, const json_t *arguments) {
+static bool same_arguments(const memory_call *call, json_t *arguments, const json_t *properties) {
     size_t n_bytes;
     const char *text = exact_json_text(arguments, &n_bytes);
     if (text && n_bytes == call->arguments.n_bytes && memcmp(text, call->arguments.data, n_bytes) == 0) return true;
     json_t *ours = NULL, *theirs = NULL;
     bool same = exact_json_read(call->arguments.data, call->arguments.n_bytes, "arguments", &ours, NULL) == DS4_OK &&
                 (!text || exact_json_read(text, n_bytes, "arguments", &theirs, NULL) == DS4_OK) &&
-                json_equal(ours, text ? theirs : arguments);
+                same_but_defaults(ours, text ? theirs : arguments, properties);
     json_decref(ours);
     json_decref(theirs);
     return same;
 }
 
-static bool same_call(const memory_call *call, const json_t *from_client) {
+static bool same_call(const memory_call *call, const json_t *from_client, const request *asked) {
     size_t n_bytes;
     const json_t *function = json_object_get(from_client, "function");
     const char *id = plain_string(json_object_get(from_client, "id"), &n_bytes);
     if (!id || strcmp(id, call->id) != 0) return false;
     const char *name = plain_string(json_object_get(function, "name"), &n_bytes);
-    return name && strcmp(name, call->name) == 0 && same_arguments(call, json_object_get(function, "arguments"));
+    return name && strcmp(name, call->name) == 0 &&
+           same_arguments(call, json_object_get(function, "arguments"), properties_of(asked, name));
 }
 
-bool call_memory_put(void *memory, json_t *tool_calls, ds4_prompt *prompt) {
-    call_memory *self = memory;
+bool call_memory_put(void *lookup, json_t *tool_calls, ds4_prompt *prompt) {
+    const call_lookup *from = lookup;
+    call_memory *self = from->memory;
     size_t n_bytes, n = json_array_size(tool_calls);
     const char *id = plain_string(json_object_get(json_array_get(tool_calls, 0), "id"), &n_bytes);
     if (!id) return false;
@@ -179,7 +203,8 @@ bool call_memory_put(void *memory, json_t *tool_calls, ds4_prompt *prompt) {
     const json_t *number = json_object_get(self->number, id);
     const memory_block *block = number ? block_at(self, (uint64_t)json_integer_value(number)) : NULL;
     bool same = block && block->n_calls == n;
-    for (size_t i = 0; same && i < n; i++) same = same_call(&block->call[i], json_array_get(tool_calls, i));
+    for (size_t i = 0; same && i < n; i++)
+        same = same_call(&block->call[i], json_array_get(tool_calls, i), from->request);
     same = same && prompt_append(prompt, &block->text);
     pthread_mutex_unlock(&self->lock);
     return same;

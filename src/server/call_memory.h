@@ -6,9 +6,7 @@
 #ifndef SERVER_CALL_MEMORY_H
 #define SERVER_CALL_MEMORY_H
 
-#include "ds4.h"
-
-#include <jansson.h>
+#include "server/request.h"
 
 enum { CALL_MEMORY_BYTES = 64 << 20 };
 
@@ -29,8 +27,15 @@ typedef struct remembered_call {
  * spelling. */
 void call_memory_add(call_memory *self, const remembered_call *call, size_t n, const ds4_prompt *block);
 
-/* For prompt_hooks.put_calls (memory: a call_memory). If all the ids are known, of one block, in its order and number,
- * and name and arguments (as JSON values) still what was remembered: appends the block and returns true. */
-bool call_memory_put(void *memory, json_t *tool_calls, ds4_prompt *prompt);
+typedef struct call_lookup {
+    call_memory *memory;
+    const request *request; /* for the schemas of its tools; NULL: none */
+} call_lookup;
+
+/* For prompt_hooks.put_calls (lookup: a call_lookup). If all the ids are known, of one block, in its order and number,
+ * and name and arguments (as JSON values) still what was remembered: appends the block and returns true. Arguments that
+ * the client has added count for nothing if they are the default of the tool's schema: clients that check calls with a
+ * schema library fill these in. */
+bool call_memory_put(void *lookup, json_t *tool_calls, ds4_prompt *prompt);
 
 #endif

@@ -64,8 +64,7 @@ static const char *finish_name(finish_reason finish) {
     case FINISH_LENGTH: return "length";
     case FINISH_CALLS: return "tool_calls";
     case FINISH_STOP:
-    case FINISH_STOP_SEQUENCE:
-    case FINISH_ERROR: break;
+    case FINISH_STOP_SEQUENCE: break;
     }
     return "stop";
 }

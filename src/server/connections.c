@@ -1,5 +1,6 @@
 #include "server/connections.h"
 
+#include "base/condition.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -7,7 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* A body may take longer the larger it is: a second for so many bytes that came. */
 static const double body_bytes_per_second = 64 << 10;
@@ -50,10 +50,7 @@ static void *watch(void *context) {
         double now = time_seconds();
         for (connection *c = self->first; c; c = c->next)
             if (is_overdue(self, c, now)) shutdown(c->socket, SHUT_RDWR);
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        pthread_cond_timedwait(&self->stop, &self->lock, &until);
+        condition_wait_until(&self->stop, &self->lock, now + 1);
     }
     pthread_mutex_unlock(&self->lock);
     return NULL;
@@ -67,7 +64,7 @@ ds4_status connections_new(double incomplete_seconds, double stalled_seconds, co
     self->incomplete_seconds = incomplete_seconds;
     self->stalled_seconds = stalled_seconds;
     pthread_mutex_init(&self->lock, NULL);
-    pthread_cond_init(&self->stop, NULL);
+    condition_init(&self->stop);
     if (pthread_create(&self->thread, NULL, watch, self) == 0) {
         *out = self;
         return DS4_OK;

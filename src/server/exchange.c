@@ -45,10 +45,11 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
 }
 
 static bool add_cors(const exchange *x, struct MHD_Response *response) {
-    const char *origin = auth_cors(x->http->parts.auth);
+    const char *from = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
+    const char *origin = auth_cors(x->http->parts.auth, from);
     if (!origin) return true;
     const char *headers = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Access-Control-Request-Headers");
-    return add_header(response, "Access-Control-Allow-Origin", origin) &&
+    return add_header(response, "Access-Control-Allow-Origin", origin) && add_header(response, "Vary", "Origin") &&
            add_header(response, "Access-Control-Allow-Methods", "GET, POST, HEAD, OPTIONS") &&
            add_header(response, "Access-Control-Allow-Headers", headers && *headers ? headers : default_headers);
 }

@@ -4,7 +4,6 @@
 #include "text/exact_json.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,17 +255,15 @@ static json_t *plain_array(const json_t *value) {
     return copy;
 }
 
-/* An integer that Jansson cannot hold becomes the nearest number that it can, null if there is none near. */
 static json_t *plain_string(const json_t *value) {
     size_t n_bytes;
     const char *text = exact_json_text(value, &n_bytes);
     if (text) return json_stringn(text, n_bytes);
     ds4_buffer digits = {0};
-    bool written = exact_json_write(&digits, (json_t *)value);
-    double number = written ? strtod(digits.data, NULL) : 0;
+    bool written = buffer_append(&digits, PLAIN_INTEGER, 1) && exact_json_write(&digits, (json_t *)value);
+    json_t *copy = written ? json_stringn_nocheck(digits.data, digits.n_bytes) : NULL;
     ds4_buffer_deinit(&digits);
-    if (!written) return NULL;
-    return isfinite(number) ? json_real(number) : json_null();
+    return copy;
 }
 
 /* Recursion is bounded by the depth that Jansson reads. */

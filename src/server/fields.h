@@ -85,7 +85,10 @@ bool fields_refuse(field_reader *reader, const refused_field *table);
 
 /* Whether a value is exactly that string. */
 bool text_is(const json_t *value, const char *string);
-/* A copy for answers, which go out with json_dumps: without the marks of exact_json_read. NULL without memory. */
+/* A copy for answers, which go out with api_write_json: without the marks of exact_json_read. An integer that Jansson
+ * cannot hold becomes a string of its digits behind PLAIN_INTEGER, which no text can begin with. NULL without memory.
+ */
 json_t *fields_plain(const json_t *value);
+#define PLAIN_INTEGER "\xff"
 
 #endif

@@ -105,6 +105,12 @@ static const char *header(const exchange *x, const char *name) {
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+/* Paths that need no key need no body either, and nobody is to fill the memory there. */
+static size_t body_limit(const exchange *x) {
+    size_t limit = x->http->parts.max_body_bytes;
+    return x->route->api || limit < SMALL_BODY_BYTES ? limit : SMALL_BODY_BYTES;
+}
+
 /* False and a problem: there is no use in receiving a body. */
 static bool check_head(exchange *x, const char *path, const char *method) {
     const http_parts *parts = &x->http->parts;
@@ -122,9 +128,9 @@ static bool check_head(exchange *x, const char *path, const char *method) {
                            "no valid API key: expected in Authorization: Bearer KEY or x-api-key: KEY");
     if (x->route->api && atomic_load(&x->http->drains))
         return problem_set(&x->problem, PROBLEM_DRAINING, NULL, "the server is shutting down");
-    if (length && strtoull(length, NULL, 10) > parts->max_body_bytes)
+    if (length && strtoull(length, NULL, 10) > body_limit(x))
         return problem_set(&x->problem, PROBLEM_TOO_LARGE, NULL, "the request has %.20s bytes, at most %zu are allowed",
-                           length, parts->max_body_bytes);
+                           length, body_limit(x));
     return true;
 }
 
@@ -150,7 +156,8 @@ static exchange *exchange_new(http *self, struct MHD_Connection *client, const c
 }
 
 static enum MHD_Result begin(exchange *x, const char *path, const char *method) {
-    if (strcmp(method, "OPTIONS") == 0 && auth_cors(x->http->parts.auth)) return exchange_respond(x, 204, NULL);
+    if (strcmp(method, "OPTIONS") == 0 && auth_cors(x->http->parts.auth, header(x, "Origin")))
+        return exchange_respond(x, 204, NULL);
     x->is_refused = !check_head(x, path, method);
     if (x->is_refused && refuses_at_once(x)) return exchange_fail(x);
     return MHD_YES;
@@ -160,7 +167,7 @@ static enum MHD_Result begin(exchange *x, const char *path, const char *method) 
 
 /* Of a body that is of no use as much is read as one may have, so that the client comes to read the answer. */
 static enum MHD_Result receive(exchange *x, const char *bytes, size_t n_bytes) {
-    size_t limit = x->http->parts.max_body_bytes;
+    size_t limit = body_limit(x);
     connection_receives(x->http->connections, x->watched, n_bytes);
     x->n_received += n_bytes;
     if (x->n_received > limit && !x->is_refused) {

@@ -175,7 +175,7 @@ static ds4_status open_host(const char *host, const char *port, bool local_only,
     if (local_only && !self->is_local) {
         freeaddrinfo(list);
         return error_set(error, DS4_ERROR_ARGUMENT,
-                         "--host %s: others could use this server: give --api-key, or say --insecure", host);
+                         "--host %s: others could use this server: give --api-key-file, or say --insecure", host);
     }
     int reason = 0;
     /* a port that is free at one address may be taken at the next */

@@ -18,13 +18,15 @@ static const logged_choice *answer(const stream *self) {
     return &self->log.choice[0];
 }
 
-static const char *stop_reason(finish_reason finish) {
-    switch (finish) {
-    case FINISH_LENGTH: return "max_tokens";
+/* Clients ask for more after a limit of their own, and shorten the conversation after that of the context. Call at the
+ * end, when usage is known. */
+static const char *stop_reason(const stream *self) {
+    bool context_is_full = self->log.usage.answer < self->log.request->max_tokens;
+    switch (answer(self)->finish) {
+    case FINISH_LENGTH: return context_is_full ? "model_context_window_exceeded" : "max_tokens";
     case FINISH_CALLS: return "tool_use";
     case FINISH_STOP_SEQUENCE: return "stop_sequence";
-    case FINISH_STOP:
-    case FINISH_ERROR: break;
+    case FINISH_STOP: break;
     }
     return "end_turn";
 }
@@ -135,8 +137,7 @@ static bool write_choice_end(stream *self) {
 
 static bool write_end(stream *self) {
     const logged_choice *choice = answer(self);
-    json_t *delta =
-        json_pack("{s:s,s:s?}", "stop_reason", stop_reason(choice->finish), "stop_sequence", choice->stop_sequence);
+    json_t *delta = json_pack("{s:s,s:s?}", "stop_reason", stop_reason(self), "stop_sequence", choice->stop_sequence);
     if (choice->problem) json_put(&delta, "finish_details", finish_details(choice->problem));
     return stream_sse(self, "message_delta",
                       json_pack("{s:s,s:o,s:o}", "type", "message_delta", "delta", delta, "usage",
@@ -177,7 +178,7 @@ static json_t *messages_body(stream *self) {
     if (!choice->n_parts) json_push(&content, empty_block(self, NULL));
     json_t *body =
         json_pack("{s:s,s:s,s:s,s:s,s:o,s:s,s:s?,s:o}", "id", self->log.id, "type", "message", "role", "assistant",
-                  "model", self->log.request->model, "content", content, "stop_reason", stop_reason(choice->finish),
+                  "model", self->log.request->model, "content", content, "stop_reason", stop_reason(self),
                   "stop_sequence", choice->stop_sequence, "usage", usage_of(&self->log.usage, self->log.usage.answer));
     if (choice->problem) json_put(&body, "finish_details", finish_details(choice->problem));
     return body;

@@ -33,9 +33,14 @@ struct prefix_tree {
     node *root;
     node **held; /* nodes with a checkpoint */
     size_t n_held, held_capacity;
+    size_t edge_bytes; /* of all edges, whose sum splitting and joining leave as it is */
 };
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
+
+static size_t edge_bytes(const node *n) {
+    return n->edge.n * sizeof *n->edge.id + n->text.n_bytes;
+}
 
 static void node_free(node *n) {
     if (!n) return;
@@ -153,6 +158,10 @@ bool prefix_tree_has(const prefix_tree *self, const int32_t *tokens, size_t n) {
 
 size_t prefix_tree_n(const prefix_tree *self) {
     return self->n_held;
+}
+
+size_t prefix_tree_bytes(const prefix_tree *self) {
+    return self->edge_bytes;
 }
 
 static node *find_by_tokens(const prefix_tree *self, const ds4_tokens *tokens) {
@@ -276,7 +285,7 @@ static node *split(const prefix_tree *self, node *child, size_t n_first) {
 }
 
 /* The node of exactly these tokens, made if need be. NULL without memory. */
-static node *place_for(const prefix_tree *self, const int32_t *tokens, size_t n) {
+static node *place_for(prefix_tree *self, const int32_t *tokens, size_t n) {
     node *rest, *at = walk(self, tokens, n, &rest);
     if (rest) {
         at = split(self, rest, common_length(&rest->edge, tokens + at->n_tokens, n - at->n_tokens));
@@ -289,6 +298,7 @@ static node *place_for(const prefix_tree *self, const int32_t *tokens, size_t n)
         return NULL;
     }
     at->child[at->n_children++] = leaf;
+    self->edge_bytes += edge_bytes(leaf);
     return leaf;
 }
 
@@ -335,9 +345,10 @@ static void join(node *n) {
 }
 
 /* Takes nodes away that hold nothing, from this one up. */
-static void prune(node *n) {
+static void prune(prefix_tree *self, node *n) {
     while (n->parent && !n->checkpoint && !n->n_children) {
         node *parent = n->parent;
+        self->edge_bytes -= edge_bytes(n);
         parent->child[child_index(parent, n)] = parent->child[parent->n_children - 1];
         parent->n_children--;
         node_free(n);
@@ -346,16 +357,24 @@ static void prune(node *n) {
     join(n);
 }
 
+/* Of the checkpoints but the one used last: that of a chat among agents would be gone before its next turn. */
+static size_t least_valuable(const prefix_tree *self) {
+    size_t last = 0, least = SIZE_MAX;
+    for (size_t i = 1; i < self->n_held; i++)
+        if (self->held[i]->last_used > self->held[last]->last_used) last = i;
+    for (size_t i = 0; i < self->n_held; i++)
+        if (i != last && (least == SIZE_MAX || value_of(self->held[i]) < value_of(self->held[least]))) least = i;
+    return least == SIZE_MAX ? last : least;
+}
+
 bool prefix_tree_evict(prefix_tree *self) {
     if (!self->n_held) return false;
-    size_t least = 0;
-    for (size_t i = 1; i < self->n_held; i++)
-        if (value_of(self->held[i]) < value_of(self->held[least])) least = i;
+    size_t least = least_valuable(self);
     node *n = self->held[least];
     self->held[least] = self->held[--self->n_held];
     ds4_checkpoint_free(n->checkpoint);
     n->checkpoint = NULL;
     n->kind = (prefix_kind){0};
-    prune(n);
+    prune(self, n);
     return true;
 }

@@ -38,8 +38,11 @@ void prefix_tree_add(prefix_tree *self, const int32_t *tokens, size_t n, ds4_che
                      double now);
 bool prefix_tree_has(const prefix_tree *self, const int32_t *tokens, size_t n);
 
-/* Drops the least valuable checkpoint, and nodes that hold nothing; false: there is none. */
+/* Drops the least valuable checkpoint, and nodes that hold nothing; the one used last goes last. False: there is none.
+ */
 bool prefix_tree_evict(prefix_tree *self);
 size_t prefix_tree_n(const prefix_tree *self);
+/* Of the tokens and texts by which checkpoints are found; 0 if there is none. */
+size_t prefix_tree_bytes(const prefix_tree *self);
 
 #endif

@@ -1,14 +1,14 @@
 #include "server/reply.h"
 
+#include "base/condition.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* An event and, in the same allocation, what it points to. */
 typedef struct node {
@@ -43,14 +43,7 @@ ds4_status reply_new(request *asked, void (*wake)(void *context), void *context,
     atomic_init(&self->holders, 2);
     atomic_init(&self->is_cancelled, false);
     pthread_mutex_init(&self->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-#ifndef __APPLE__
-    /* the clock of the day may jump */
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-#endif
-    pthread_cond_init(&self->came, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&self->came);
     self->end = &self->first;
     *out = self;
     return DS4_OK;
@@ -125,28 +118,11 @@ bool reply_is_cancelled(const reply *self) {
 
 /* ---- the connection's side ----------------------------------------------------------------------- */
 
-static struct timespec time_after(double seconds) {
-    struct timespec at;
-#ifdef __APPLE__
-    clock_gettime(CLOCK_REALTIME, &at);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &at);
-#endif
-    double whole = floor(seconds);
-    at.tv_sec += (time_t)whole;
-    at.tv_nsec += (long)((seconds - whole) * 1e9);
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
-}
-
 bool reply_take(reply *self, double seconds, const reply_event **event) {
-    struct timespec until = time_after(seconds > 0 ? seconds : 0);
+    double until = seconds > 0 ? time_seconds() + seconds : 0;
     free(self->taken);
     pthread_mutex_lock(&self->lock);
-    while (!self->first && seconds > 0 && pthread_cond_timedwait(&self->came, &self->lock, &until) == 0) continue;
+    while (!self->first && condition_wait_until(&self->came, &self->lock, until)) continue;
     node *taken = self->first;
     bool drained = false;
     if (taken) {

@@ -21,13 +21,7 @@ typedef struct server_facts {
     ds4_sampling sampling; /* for what a request leaves open */
 } server_facts;
 
-typedef enum finish_reason {
-    FINISH_STOP,
-    FINISH_LENGTH,
-    FINISH_CALLS,
-    FINISH_STOP_SEQUENCE,
-    FINISH_ERROR
-} finish_reason;
+typedef enum finish_reason { FINISH_STOP, FINISH_LENGTH, FINISH_CALLS, FINISH_STOP_SEQUENCE } finish_reason;
 
 typedef enum tool_kind { TOOL_FUNCTION, TOOL_CUSTOM, TOOL_SEARCH } tool_kind;
 

@@ -255,8 +255,10 @@ static bool read_item(json_t *value, const char *place, turns *to) {
     case ITEM_REASONING: return read_reasoning_item(&item, to);
     case ITEM_IGNORED: return true;
     case ITEM_REFERENCE:
-        return problem_set(to->problem, PROBLEM_UNSUPPORTED, field_path_of(place, "type").text,
-                           "\"item_reference\" is not supported" SEND_ALL);
+        return problem_set(
+            to->problem, PROBLEM_UNSUPPORTED, field_path_of(place, "type").text,
+            "\"item_reference\" is not supported: answers are not stored, send \"store\": false and the whole "
+            "input");
     case ITEM_UNKNOWN: break;
     }
     return problem_set(to->problem, PROBLEM_UNSUPPORTED, field_path_of(place, "type").text,

@@ -1,5 +1,6 @@
 #include "server/scheduler.h"
 
+#include "base/condition.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -14,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SHARED_TOKENS = 1024 /* worth waiting for while another request evaluates them */ };
 static const double cost_weight = 0.2; /* of a new measurement in the average */
@@ -38,8 +38,8 @@ struct scheduler {
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t woken, quiet;
-    reply **queue;                     /* [capacity], oldest first */
-    size_t n_queued, capacity, n_used; /* n_used: slots */
+    reply **queue;           /* [options.queue + options.parallel], oldest first */
+    size_t n_queued, n_used; /* n_used: slots */
     bool wakes, drains;
     double answer_seconds; /* moving average */
     atomic_bool stops;
@@ -77,8 +77,7 @@ submit_result scheduler_submit(scheduler *self, reply *to, double *retry_after_s
     size_t n_free = self->options.parallel > self->n_used ? self->options.parallel - self->n_used : 0;
     if (self->drains)
         result = SUBMIT_DRAINING;
-    else if (self->n_queued >= self->options.queue + n_free ||
-             !array_reserve((void **)&self->queue, &self->capacity, self->n_queued + 1, sizeof(reply *)))
+    else if (self->n_queued >= self->options.queue + n_free)
         result = SUBMIT_FULL;
     *retry_after_seconds = retry_after(self);
     if (result == SUBMIT_OK) {
@@ -105,14 +104,9 @@ void scheduler_drain(scheduler *self) {
 }
 
 bool scheduler_is_idle(scheduler *self, double wait_seconds) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    double whole = wait_seconds > 0 ? floor(wait_seconds) : 0;
-    until.tv_sec += (time_t)whole + 1; /* rounded up */
+    double until = wait_seconds > 0 ? time_seconds() + wait_seconds : 0;
     pthread_mutex_lock(&self->lock);
-    while (wait_seconds > 0 && (self->n_queued || self->n_used) &&
-           pthread_cond_timedwait(&self->quiet, &self->lock, &until) == 0)
-        continue;
+    while ((self->n_queued || self->n_used) && condition_wait_until(&self->quiet, &self->lock, until)) continue;
     bool idle = !self->n_queued && !self->n_used;
     pthread_mutex_unlock(&self->lock);
     return idle;
@@ -143,12 +137,17 @@ static size_t slots_used(const scheduler *self) {
     return n;
 }
 
+/* Of timelines and checkpoints, and of the tree in which these are found. */
+static size_t held_bytes(const scheduler *self) {
+    return ds4_engine_held_bytes(self->parts.engine) + prefix_tree_bytes(self->parts.tree);
+}
+
 /* What others may see of the slots, and of the memory behind them. */
 static void publish(scheduler *self) {
     size_t n = slots_used(self);
     metrics_set(self->counts, METRIC_RUNNING, (double)n);
     metrics_set(self->counts, METRIC_CHECKPOINTS, (double)prefix_tree_n(self->parts.tree));
-    metrics_set(self->counts, METRIC_KV_BYTES, (double)ds4_engine_held_bytes(self->parts.engine));
+    metrics_set(self->counts, METRIC_KV_BYTES, (double)held_bytes(self));
     pthread_mutex_lock(&self->lock);
     self->n_used = n;
     size_t n_queued = self->n_queued;
@@ -180,8 +179,12 @@ static void job_let_go(scheduler *self, job *j) {
     j->asked = NULL;
 }
 
-static void job_free_sequences(job *j) {
+/* What they have said counts, also if it has not come to an end. */
+static void job_free_sequences(scheduler *self, job *j) {
     for (size_t k = 0; k < SCHEDULER_MAX_PARALLEL; k++) {
+        const sequence *s = j->choice[k];
+        if (s && s->phase != SEQUENCE_CLOSING)
+            metrics_add(self->counts, METRIC_ANSWER_TOKENS, (double)answer_reader_usage(s->reader)->answer);
         sequence_free(j->choice[k]);
         j->choice[k] = NULL;
     }
@@ -189,7 +192,7 @@ static void job_free_sequences(job *j) {
 
 static void job_fail(scheduler *self, job *j, int status, const char *message) {
     if (!j->is_over) put_failure(j->reply, status, 1, message);
-    job_free_sequences(j);
+    job_free_sequences(self, j);
     job_let_go(self, j);
 }
 
@@ -199,12 +202,9 @@ static void job_cancel(scheduler *self, job *j) {
     metrics_add(self->counts, METRIC_CANCELLED, 1);
     for (size_t k = 0; k < SCHEDULER_MAX_PARALLEL; k++) {
         sequence *s = j->choice[k];
-        if (!s) continue;
-        if (s->timeline) sequence_keep(s, &self->parts, now);
-        if (s->phase != SEQUENCE_CLOSING)
-            metrics_add(self->counts, METRIC_ANSWER_TOKENS, (double)answer_reader_usage(s->reader)->answer);
+        if (s && s->timeline) sequence_keep(s, &self->parts, now);
     }
-    job_free_sequences(j);
+    job_free_sequences(self, j);
     job_let_go(self, j);
 }
 
@@ -244,9 +244,7 @@ static void drop_cancelled(scheduler *self) {
 /* ---- memory -------------------------------------------------------------------------------------- */
 
 static void evict_to_budget(scheduler *self) {
-    while (ds4_engine_held_bytes(self->parts.engine) > self->options.kv_ram_bytes &&
-           prefix_tree_evict(self->parts.tree))
-        continue;
+    while (held_bytes(self) > self->options.kv_ram_bytes && prefix_tree_evict(self->parts.tree)) continue;
 }
 
 /* There is less memory than the budget says. False: nothing is left to give. */
@@ -294,7 +292,7 @@ static ds4_status job_begin(scheduler *self, job *j, double now, ds4_error *erro
     if (status == DS4_OK) status = sequence_begin(j->choice[0], &self->parts, now, error);
     for (size_t k = 0; status == DS4_OK && k < asked->n; k++)
         status = sequence_prepare_answer(j->choice[k], &self->parts, error);
-    if (status != DS4_OK) job_free_sequences(j);
+    if (status != DS4_OK) job_free_sequences(self, j);
     return status;
 }
 
@@ -587,14 +585,17 @@ ds4_status scheduler_new(const ds4_model *model, ds4_engine *engine, call_memory
                                    .names = names,
                                    .script = options->script};
     atomic_init(&self->stops, false);
-    ds4_status status = prefix_tree_new(self->parts.tokenizer, &self->parts.tree, error);
+    self->queue = array_new(options->queue + options->parallel, sizeof *self->queue);
+    ds4_status status = self->queue ? prefix_tree_new(self->parts.tokenizer, &self->parts.tree, error)
+                                    : error_memory(error, "queue", options->queue * sizeof *self->queue);
     if (status != DS4_OK) {
+        free(self->queue);
         free(self);
         return status;
     }
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->woken, NULL);
-    pthread_cond_init(&self->quiet, NULL);
+    condition_init(&self->quiet);
     if (pthread_create(&self->thread, NULL, run, self) == 0) {
         *out = self;
         return DS4_OK;
@@ -603,6 +604,7 @@ ds4_status scheduler_new(const ds4_model *model, ds4_engine *engine, call_memory
     pthread_cond_destroy(&self->quiet);
     pthread_cond_destroy(&self->woken);
     pthread_mutex_destroy(&self->lock);
+    free(self->queue);
     free(self);
     return error_set(error, DS4_ERROR_MEMORY, "cannot start the scheduler's thread");
 }

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "text/dsml.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,7 @@ static void add_mark(sequence *self, size_t position) {
 static void place_marks(sequence *self, const ds4_tokenizer *tokenizer) {
     size_t n_restored, first = SIZE_MAX, last[2] = {SIZE_MAX, SIZE_MAX};
     const int32_t *restored = ds4_timeline_tokens(self->timeline, &n_restored);
-    int32_t user = ds4_tokenizer_control_id(tokenizer, "<｜User｜>");
+    int32_t user = ds4_tokenizer_control_id(tokenizer, TOKEN_USER);
     for (size_t p = 0; p < self->n_prompt; p++) {
         if (token_at(self, restored, p) != user) continue;
         if (first == SIZE_MAX) first = p;

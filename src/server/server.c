@@ -96,6 +96,8 @@ const char *server_url(const server *self) {
 
 void server_drain(server *self, double seconds) {
     double until = time_seconds() + seconds;
+    /* from here on a unix socket's name may be the next server's */
+    listen_close(&self->listener);
     scheduler_drain(self->scheduler);
     http_drain(self->http);
     if (http_is_idle(self->http, seconds)) scheduler_is_idle(self->scheduler, until - time_seconds());

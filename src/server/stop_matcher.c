@@ -45,8 +45,6 @@ bool stop_matcher_add(stop_matcher *self, const char *bytes, size_t n_bytes, ds4
     for (size_t i = 0; i < n_bytes && !self->matched; i++) {
         self->held[self->n_held++] = bytes[i];
         if (!settle(self, false, text)) return false;
-        /* A stop string of the whole length is decided now; longer ones the request does not have. */
-        if (self->n_held == sizeof self->held && !stop_matcher_flush(self, text)) return false;
     }
     return true;
 }

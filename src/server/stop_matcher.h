@@ -11,7 +11,7 @@
 typedef struct stop_matcher {
     char *const *stop; /* [n_stops], borrowed; each of 1..REQUEST_MAX_STOP_BYTES bytes */
     size_t n_stops;
-    char held[REQUEST_MAX_STOP_BYTES];
+    char held[REQUEST_MAX_STOP_BYTES]; /* what may begin a stop string: less than the whole, when a byte is added */
     size_t n_held;
     const char *matched; /* one of stop: all that follows is ignored; NULL: none yet */
 } stop_matcher;

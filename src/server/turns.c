@@ -46,15 +46,10 @@ static bool end_answer(turns *self) {
     if (!self->answering) return true;
     json_t *message = json_pack("{s:s,s:o}", "role", "assistant", "content",
                                 exact_json_string(self->content.data, self->content.n_bytes));
-    json_t *reasoning =
-        self->reasoning.n_bytes ? exact_json_string(self->reasoning.data, self->reasoning.n_bytes) : NULL;
-    bool ok =
-        message && (!self->reasoning.n_bytes || json_object_set_new(message, "reasoning_content", reasoning) == 0);
-    ok = ok && (!self->calls || json_object_set(message, "tool_calls", self->calls) == 0);
-    if (ok)
-        ok = json_array_append_new(self->messages, message) == 0;
-    else
-        json_decref(message);
+    if (self->reasoning.n_bytes)
+        json_put(&message, "reasoning_content", exact_json_string(self->reasoning.data, self->reasoning.n_bytes));
+    if (self->calls) json_put(&message, "tool_calls", json_incref(self->calls));
+    bool ok = json_array_append_new(self->messages, message) == 0;
     json_decref(self->calls);
     self->calls = NULL;
     self->answering = false;
@@ -217,7 +212,7 @@ static json_t *message_with(const char *role, ds4_buffer *text) {
 bool turns_instructions(turns *self, json_t *content, const char *place) {
     ds4_buffer text = {0};
     bool ok = append_content(self, CONTENT_INSTRUCTIONS, content, place, &text);
-    if (ok && (self->answering || json_array_size(self->messages)))
+    if (ok && text.n_bytes && (self->answering || json_array_size(self->messages)))
         return add_message(self, message_with("user", &text));
     if (ok && text.n_bytes) {
         if (self->instructions.n_bytes) ok = append(self, &self->instructions, "\n\n", 2);
@@ -415,8 +410,15 @@ static json_t *shown_format(const request *asked) {
     return asked->format == FORMAT_JSON_OBJECT ? json_pack("{s:s}", "type", "object") : NULL;
 }
 
+/* An answer that has not begun: some clients send the place of the next one along. */
+static bool is_empty_answer(const json_t *message) {
+    return is_from(message, "assistant") && text_is(json_object_get(message, "content"), "") &&
+           !json_object_get(message, "reasoning_content") && !json_array_size(json_object_get(message, "tool_calls"));
+}
+
 /* The model speaks behind a user or a result, or goes on with what the assistant began. */
 static bool end_with_a_question(turns *self) {
+    if (is_empty_answer(last_message(self))) json_array_remove(self->messages, json_array_size(self->messages) - 1);
     json_t *last = last_message(self);
     if (is_from(last, "assistant") && !json_array_size(json_object_get(last, "tool_calls"))) {
         /* Its thinking, if there was any, is over. */
@@ -466,7 +468,8 @@ static ds4_status append_raw(request *asked, const ds4_tokenizer *tokenizer, ds4
 bool request_encode(request *asked, const ds4_tokenizer *tokenizer, call_memory *memory, size_t context_tokens,
                     problem *why) {
     ds4_error error;
-    prompt_hooks hooks = {.put_calls = memory ? call_memory_put : NULL, .context = memory};
+    call_lookup lookup = {.memory = memory, .request = asked};
+    prompt_hooks hooks = {.put_calls = memory ? call_memory_put : NULL, .context = &lookup};
     ds4_status status = asked->prompt_json ? prompt_render_json(asked->prompt_json, &hooks, &asked->prompt, &error)
                                            : append_raw(asked, tokenizer, &error);
     ds4_tokens *tokens = &asked->tokens;

@@ -1,7 +1,9 @@
 /*
  * What Jansson does not keep, and how it is kept. A pass over the source before parsing turns an integer of
  * 19 or more digits into a string that begins with NUL and 'i'. A string of the source that begins with NUL
- * gets NUL and 's' in front, so nothing in the source can pose as such an integer.
+ * gets NUL and 's' in front, so nothing in the source can pose as such an integer. And half a surrogate pair,
+ * which Jansson takes for a mistake, becomes U+FFFD: programs in JavaScript send one whenever they cut a text
+ * in the middle of an emoji.
  */
 #include "text/exact_json.h"
 #include "base/error.h"
@@ -14,6 +16,8 @@
 #include <string.h>
 
 #define NUL_ESCAPE "\\u0000"
+#define REPLACEMENT_ESCAPE "\\ufffd"
+#define ESCAPE_BYTES 6
 #define MARK_BYTES 2
 #define MARK_INTEGER 'i'
 #define MARK_STRING 's'
@@ -39,10 +43,57 @@ static bool is_long_integer(const char *text, size_t n_bytes) {
     return true;
 }
 
-/* Where the string that starts behind its opening quote ends: at its closing quote or the end of the text. */
-static size_t string_end(const char *text, size_t n_bytes, size_t at) {
-    while (at < n_bytes && text[at] != '"') at += text[at] == '\\' && at + 1 < n_bytes ? 2 : 1;
-    return at;
+/* The code unit of the escape at the start of text; -1: there is none. */
+static long escaped_unit(const char *text, size_t n_bytes) {
+    if (n_bytes < ESCAPE_BYTES || text[0] != '\\' || text[1] != 'u') return -1;
+    long unit = 0;
+    for (size_t i = 2; i < ESCAPE_BYTES; i++) {
+        static const char digits[] = "0123456789abcdefABCDEF";
+        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!digit) return -1;
+        unit = unit * 16 + (digit - digits) - (digit - digits >= 16 ? 6 : 0);
+    }
+    return unit;
+}
+
+static bool is_high_surrogate(long unit) {
+    return unit >= 0xD800 && unit <= 0xDBFF;
+}
+
+static bool is_low_surrogate(long unit) {
+    return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+/* Marks the string that starts behind its opening quote; moves *at behind the closing one, or to the end of the text.
+ * Up to *copied the source is in marked. */
+static bool mark_string(const char *text, size_t n_bytes, size_t *at, size_t *copied, ds4_buffer *marked) {
+    size_t i = *at;
+    if (n_bytes - i >= strlen(NUL_ESCAPE) && memcmp(text + i, NUL_ESCAPE, strlen(NUL_ESCAPE)) == 0) {
+        if (!buffer_append(marked, text + *copied, i - *copied) || !buffer_append_string(marked, NUL_ESCAPE "s"))
+            return false;
+        *copied = i;
+    }
+    while (i < n_bytes && text[i] != '"') {
+        if (text[i] != '\\' || i + 1 == n_bytes) {
+            i++;
+            continue;
+        }
+        long unit = escaped_unit(text + i, n_bytes - i);
+        if (is_high_surrogate(unit) &&
+            is_low_surrogate(escaped_unit(text + i + ESCAPE_BYTES, n_bytes - i - ESCAPE_BYTES))) {
+            i += 2 * (size_t)ESCAPE_BYTES;
+        } else if (is_high_surrogate(unit) || is_low_surrogate(unit)) {
+            if (!buffer_append(marked, text + *copied, i - *copied) ||
+                !buffer_append_string(marked, REPLACEMENT_ESCAPE))
+                return false;
+            i += ESCAPE_BYTES;
+            *copied = i;
+        } else {
+            i += 2;
+        }
+    }
+    *at = i < n_bytes ? i + 1 : i;
+    return true;
 }
 
 /* Fills marked with the marked source, or leaves it empty if the source needs no marks. */
@@ -51,13 +102,7 @@ static bool mark_source(const char *text, size_t n_bytes, ds4_buffer *marked) {
     while (at < n_bytes) {
         if (text[at] == '"') {
             at++;
-            if (n_bytes - at >= strlen(NUL_ESCAPE) && memcmp(text + at, NUL_ESCAPE, strlen(NUL_ESCAPE)) == 0) {
-                if (!buffer_append(marked, text + copied, at - copied) || !buffer_append_string(marked, NUL_ESCAPE "s"))
-                    return false;
-                copied = at;
-            }
-            at = string_end(text, n_bytes, at);
-            if (at < n_bytes) at++;
+            if (!mark_string(text, n_bytes, &at, &copied, marked)) return false;
         } else if (is_number_byte(text[at])) {
             size_t start = at;
             while (at < n_bytes && is_number_byte(text[at])) at++;
@@ -173,7 +218,7 @@ size_t exact_json_escape(const char *character, size_t n_bytes, char out[EXACT_J
     return n_bytes;
 }
 
-static bool write_string(ds4_buffer *out, const char *text, size_t n_bytes) {
+bool exact_json_write_string(ds4_buffer *out, const char *text, size_t n_bytes) {
     if (!buffer_append_string(out, "\"")) return false;
     size_t copied = 0;
     for (size_t at = 0; at < n_bytes; at++) {
@@ -236,7 +281,7 @@ static bool write_object(ds4_buffer *out, json_t *object) {
     const char *key, *separator = "{";
     json_t *value;
     json_object_foreach(object, key, value) {
-        if (!buffer_append_string(out, separator) || !write_string(out, key, strlen(key)) ||
+        if (!buffer_append_string(out, separator) || !exact_json_write_string(out, key, strlen(key)) ||
             !buffer_append_string(out, ": ") || !exact_json_write(out, value))
             return false;
         separator = ", ";
@@ -253,7 +298,7 @@ bool exact_json_write(ds4_buffer *out, json_t *value) {
     case JSON_STRING: {
         size_t n_bytes;
         const char *text = exact_json_text(value, &n_bytes);
-        if (text) return write_string(out, text, n_bytes);
+        if (text) return exact_json_write_string(out, text, n_bytes);
         return buffer_append(out, json_string_value(value) + MARK_BYTES, json_string_length(value) - MARK_BYTES);
     }
     case JSON_INTEGER:

@@ -28,6 +28,9 @@ bool exact_json_is_true(const json_t *value);
 /* Appends value as json.dumps(value, ensure_ascii=False); false if there is no memory. */
 bool exact_json_write(ds4_buffer *out, json_t *value);
 
+/* Appends a string in its quotes; text is UTF-8. False if there is no memory. */
+bool exact_json_write_string(ds4_buffer *out, const char *text, size_t n_bytes);
+
 /* One character of valid UTF-8 as it stands inside a JSON string; returns the number of bytes. */
 #define EXACT_JSON_CHARACTER_BYTES 6
 size_t exact_json_escape(const char *character, size_t n_bytes, char out[EXACT_JSON_CHARACTER_BYTES]);
