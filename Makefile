@@ -7,7 +7,7 @@
 # make test-metal  the kernels and the Metal host code in the simulator; part of make test, as msl-check is
 # make test-arm    builds the CPU tests for arm64 Linux and runs them emulated (needs apt; not part of make test)
 # make check-macos   compiles and links the program for macOS on Linux (takes 400 MB from npm)
-# make test-clients   coding agents and SDKs, as they are published, against ds4 serve (Node.js; takes 1.4 GB from npm)
+# make test-clients   coding agents and SDKs, as they are published, against ds4 serve (Node.js; takes 1.9 GB from npm)
 # make eval-nano   asks the built-in model held-out questions (about twenty minutes)
 # make check-train  compares the Python text code of train/ with build/ds4; part of make test
 # make SAN=address,undefined test     the same with sanitizers; SAN=thread likewise

@@ -10,7 +10,7 @@ command -v npm >/dev/null || { echo "make test-clients needs Node.js 20 or later
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 if [ ! -e "$folder/installed" ] || ! cmp -s "$here/package-lock.json" "$folder/installed"; then
-    echo "installing clients into $folder (1.4 GB)"
+    echo "installing clients into $folder (1.9 GB)"
     rm -f "$folder/installed"
     cp "$here/package.json" "$here/package-lock.json" "$folder"
     # Not npm ci: it insists on packages for other systems that opencode names and that not every registry has. The

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 export const MODEL = 'ds4-nano';
 const { DS4, CLIENTS } = process.env;
@@ -11,6 +12,7 @@ assert(DS4 && CLIENTS, 'run these with tests/clients/run.sh');
 
 // From where run.sh installed it.
 export const load = createRequire(join(CLIENTS, 'package.json'));
+export const loadModule = (name) => import(pathToFileURL(load.resolve(name)));
 export const program = (name) => join(CLIENTS, 'node_modules', '.bin', name);
 
 // A new folder below the build folder (Codex wants none below /tmp).

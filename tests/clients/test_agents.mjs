@@ -201,3 +201,84 @@ const piTool = () => ['write', { path: 'hello.txt', content: CONTENT }];
 writesAFile('Pi, chat', 'chat', piTool, pi('openai-completions', '/v1'));
 writesAFile('Pi, responses', 'responses', piTool, pi('openai-responses', '/v1'));
 writesAFile('Pi, messages', 'messages', piTool, pi('anthropic-messages', ''));
+
+// ---- Qwen Code --------------------------------------------------------------------------------------
+
+const qwen = (provider, path, more, ...options) => (url, { home }) => {
+    const folder = join(home, '.qwen');
+    mkdirSync(folder);
+    const model = {
+        id: MODEL,
+        name: 'ds4',
+        baseUrl: url + path,
+        envKey: 'DS4_API_KEY',
+        generationConfig: { contextWindowSize: 131072 },
+        ...more,
+    };
+    writeFileSync(
+        join(folder, 'settings.json'),
+        JSON.stringify({
+            modelProviders: { [provider]: [model] },
+            security: { auth: { selectedType: provider } },
+            model: { name: MODEL },
+            general: { enableAutoUpdate: false },
+            privacy: { usageStatisticsEnabled: false },
+        }),
+    );
+    return { command: ['qwen', '--approval-mode', 'auto-edit', ...options, '-p', TASK], environment: { DS4_API_KEY: 'any' } };
+};
+const qwenTool = ({ file }) => ['write_file', { file_path: file, content: CONTENT }];
+// once with everything, else with half of the prompt, to save time
+const QWEN_BRIEF = ['--core-tools', 'write_file', '--system-prompt', 'You are a coding agent.'];
+writesAFile('Qwen Code, chat', 'chat', qwenTool, qwen('openai', '/v1', {}));
+writesAFile('Qwen Code, responses', 'responses', qwenTool, qwen('openai', '/v1', { wireApi: 'responses' }, ...QWEN_BRIEF));
+writesAFile('Qwen Code, messages', 'messages', qwenTool, qwen('anthropic', '', {}, ...QWEN_BRIEF));
+
+// ---- Copilot ----------------------------------------------------------------------------------------
+
+const copilot = (path, more, ...options) => (url) => ({
+    command: ['copilot', '--allow-all-tools', ...options, '-p', TASK],
+    environment: {
+        COPILOT_PROVIDER_BASE_URL: url + path,
+        COPILOT_PROVIDER_API_KEY: 'any',
+        COPILOT_MODEL: MODEL,
+        COPILOT_PROVIDER_MAX_PROMPT_TOKENS: '122880',
+        COPILOT_PROVIDER_MAX_OUTPUT_TOKENS: '8192',
+        COPILOT_OFFLINE: 'true',
+        ...more,
+    },
+});
+const copilotTool = ({ file }) => ['create', { path: file, file_text: CONTENT }];
+const COPILOT_BRIEF = '--available-tools=create';
+writesAFile('Copilot, chat', 'chat', copilotTool, copilot('/v1', {}));
+writesAFile('Copilot, responses', 'responses', copilotTool,
+    copilot('/v1', { COPILOT_PROVIDER_WIRE_API: 'responses' }, COPILOT_BRIEF));
+writesAFile('Copilot, messages', 'messages', copilotTool, copilot('', { COPILOT_PROVIDER_TYPE: 'anthropic' }, COPILOT_BRIEF));
+
+// ---- Continue ---------------------------------------------------------------------------------------
+
+const continueCli = (provider) => (url, { home }) => {
+    const config = join(home, 'config.yaml');
+    writeFileSync(
+        config,
+        `name: ds4
+version: 1.0.0
+schema: v1
+models:
+  - name: ds4
+    provider: ${provider}
+    model: ${MODEL}
+    apiBase: ${url}/v1
+    apiKey: any
+    roles: [chat]
+    capabilities: [tool_use]
+    defaultCompletionOptions:
+      contextLength: 131072
+      maxTokens: 8192
+`,
+    );
+    return { command: ['cn', '--config', config, '--allow', 'Write', '-p', TASK], environment: {} };
+};
+const continueTool = ({ file }) => ['Write', { filepath: file, content: CONTENT }];
+writesAFile('Continue, chat', 'chat', continueTool, continueCli('openai'));
+writesAFile('Continue, messages', 'messages', continueTool, continueCli('anthropic'));
