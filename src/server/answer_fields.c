@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *copy_string(const char *text) {
-    char *copy = malloc(strlen(text) + 1);
-    return copy ? strcpy(copy, text) : NULL;
-}
-
 bool read_conversation(json_t *body, const server_facts *facts, request *asked, problem *why,
                        bool (*read)(field_reader *fields, turns *to)) {
     field_reader fields;
@@ -37,7 +32,7 @@ bool read_model(field_reader *fields, const server_facts *facts, request *asked)
     const char *name = facts->model_id;
     if (!field_text(fields, "model", &name)) return false;
     free(asked->model);
-    asked->model = copy_string(name);
+    asked->model = strdup(name);
     return asked->model || problem_memory(fields->problem);
 }
 
@@ -101,7 +96,7 @@ static bool add_stop(const json_t *value, const char *place, request *asked, pro
     if (!n_bytes || n_bytes > REQUEST_MAX_STOP_BYTES || memchr(text, '\0', n_bytes))
         return problem_set(why, PROBLEM_INVALID, place, "%zu bytes, expected 1 to %d without NUL", n_bytes,
                            REQUEST_MAX_STOP_BYTES);
-    char *copy = copy_string(text);
+    char *copy = strdup(text);
     if (!copy) return problem_memory(why);
     asked->stop[asked->n_stop++] = copy;
     return true;

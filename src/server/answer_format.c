@@ -1,5 +1,6 @@
 #include "server/answer_format.h"
 #include "base/error.h"
+#include "server/fields.h"
 #include "text/exact_json.h"
 
 #include <string.h>
@@ -14,12 +15,6 @@ static const struct {
     {"null", "null", NULL},
 };
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
-
-static bool text_is(const json_t *value, const char *string) {
-    size_t n_bytes;
-    const char *text = exact_json_text(value, &n_bytes);
-    return text && n_bytes == strlen(string) && memcmp(text, string, n_bytes) == 0;
-}
 
 /* Names that are none of schemas fit everything. */
 static bool fits(const json_t *type_name, const json_t *value) {

@@ -126,6 +126,11 @@ static const request_tool *called_tool(const answer_log *log, const logged_call 
     return call->tool < log->request->n_tools ? &log->request->tool[call->tool] : NULL;
 }
 
+json_t *logged_part_text(const logged_choice *choice, const logged_part *part) {
+    const ds4_buffer *text = part->kind == LOGGED_TEXT ? &choice->text : &choice->reasoning;
+    return json_stringn(text->data + part->start, part->n_bytes);
+}
+
 const char *logged_call_name(const answer_log *log, const logged_call *call) {
     const request_tool *tool = called_tool(log, call);
     return tool ? tool->api_name : call->name;

@@ -10,7 +10,7 @@
 typedef struct logged_call {
     size_t tool; /* as in reply_event */
     char *name;  /* as the model wrote it */
-    char id[40];
+    char id[ID_BYTES];
     ds4_buffer arguments;
     bool ended, broken;
 } logged_call;
@@ -23,7 +23,7 @@ typedef struct logged_part {
     size_t start, n_bytes; /* of reasoning or text */
     size_t call;
     size_t first_logprob, n_logprobs; /* of text */
-    char id[48];                      /* for the API that numbers its items; "" at first */
+    char id[ID_BYTES];                /* for the API that numbers its items; "" at first */
 } logged_part;
 
 typedef struct logged_choice {
@@ -42,7 +42,7 @@ typedef struct logged_choice {
 
 typedef struct answer_log {
     const request *request;
-    char id[48];
+    char id[ID_BYTES];
     int64_t created;       /* seconds since 1970 */
     logged_choice *choice; /* [request->n] */
     reply_usage usage;
@@ -53,6 +53,9 @@ bool answer_log_init(answer_log *log, const request *asked, int64_t created);
 void answer_log_deinit(answer_log *log);
 /* False without memory, or if the event belongs to no choice or call. */
 bool answer_log_add(answer_log *log, const reply_event *event);
+
+/* The reasoning or text of a part that is one. NULL without memory. */
+json_t *logged_part_text(const logged_choice *choice, const logged_part *part);
 
 /* The name that the client gave the called tool; the model's if there is no such tool. */
 const char *logged_call_name(const answer_log *log, const logged_call *call);

@@ -11,6 +11,8 @@
 typedef struct connections connections;
 typedef struct connection connection; /* one of them */
 
+/* A request has twice incomplete_seconds, and a second for every 64 KiB of its body; an answer of which nothing is read
+ * has stalled_seconds. */
 ds4_status connections_new(double incomplete_seconds, double stalled_seconds, connections **out, ds4_error *error);
 /* Joins the thread. No connection may be left. */
 void connections_free(connections *self);

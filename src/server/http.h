@@ -19,10 +19,10 @@ typedef struct http_parts {
     const auth *auth;
     server_facts facts;
     size_t max_connections, max_body_bytes;
-    double incomplete_seconds;                    /* silence within a request, or before the next one */
-    double stalled_seconds;                       /* an answer that nobody reads */
-    double keep_alive_seconds;                    /* nothing to say in an answer */
-    double patience_seconds;                      /* an answer that is not streamed waits so long for its status */
+    double incomplete_seconds; /* silence within a request, or before the next one; see connections_new */
+    double stalled_seconds;    /* an answer that nobody reads */
+    double keep_alive_seconds; /* nothing to say in an answer */
+    double patience_seconds;   /* an answer that is not streamed waits so long for its status */
     void (*log)(void *context, const char *line); /* any thread; NULL: none */
     void *log_context;
 } http_parts;

@@ -40,12 +40,6 @@ static json_t *usage_of(const reply_usage *usage, size_t output_tokens) {
 
 /* ---- blocks -------------------------------------------------------------------------------------- */
 
-static json_t *part_text(const stream *self, const logged_part *part) {
-    const logged_choice *choice = answer(self);
-    const ds4_buffer *text = part->kind == LOGGED_TEXT ? &choice->text : &choice->reasoning;
-    return json_stringn(text->data + part->start, part->n_bytes);
-}
-
 /* Clients demand one and send it back; nobody checks it. */
 static json_t *signature(const stream *self, const logged_part *part) {
     char hex[SHA256_HEX_BYTES];
@@ -58,10 +52,11 @@ static json_t *signature(const stream *self, const logged_part *part) {
 }
 
 static json_t *whole_block(const stream *self, const logged_part *part) {
-    if (part->kind == LOGGED_TEXT) return json_pack("{s:s,s:o}", "type", "text", "text", part_text(self, part));
+    if (part->kind == LOGGED_TEXT)
+        return json_pack("{s:s,s:o}", "type", "text", "text", logged_part_text(answer(self), part));
     if (part->kind == LOGGED_REASONING)
-        return json_pack("{s:s,s:o,s:o}", "type", "thinking", "thinking", part_text(self, part), "signature",
-                         signature(self, part));
+        return json_pack("{s:s,s:o,s:o}", "type", "thinking", "thinking", logged_part_text(answer(self), part),
+                         "signature", signature(self, part));
     const logged_call *call = &answer(self)->call[part->call];
     return json_pack("{s:s,s:s,s:s,s:o}", "type", "tool_use", "id", call->id, "name",
                      logged_call_name(&self->log, call), "input", logged_call_object(call));

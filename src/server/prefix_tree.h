@@ -23,8 +23,9 @@ ds4_status prefix_tree_new(const ds4_tokenizer *tokenizer, prefix_tree **out, ds
 void prefix_tree_free(prefix_tree *self);
 
 /* The longest usable one that leaves at least one token of the request's prompt; marks it, and the end of its system
- * part, as used now. By text only where it is longer than by tokens, and only at a clean cut: the checkpoint ends with
- * a control token, or one follows in the prompt. */
+ * part, as used now (also if the caller only wants to know: whoever asks will come for it). By text only where it is
+ * longer than by tokens, and only at a clean cut: the checkpoint ends with a control token, or one follows in the
+ * prompt. */
 prefix_match prefix_tree_find(prefix_tree *self, const request *asked, double now);
 
 typedef struct prefix_kind {

@@ -9,6 +9,7 @@
 #ifndef SERVER_REPLY_H
 #define SERVER_REPLY_H
 
+#include "server/ids.h"
 #include "server/request.h"
 
 typedef enum reply_event_kind {
@@ -41,7 +42,7 @@ typedef struct reply_event {
     const char *bytes;
     size_t n_bytes;
     size_t tool; /* index into request.tool; n_tools: the model named one that is not there */
-    char id[40];
+    char id[ID_BYTES];
     bool broken;
     finish_reason finish;
     const char *stop_sequence; /* NULL: none; owned by the request */
@@ -59,8 +60,8 @@ typedef struct reply_event {
 typedef struct reply reply;
 enum { REPLY_LIMIT_BYTES = 256 << 10 };
 
-/* Takes the request. wake is called, without the reply's lock, when the queue has drained to half its limit and when
- * the reply is cancelled. */
+/* Takes the request, also if it fails. wake is called, without the reply's lock, when the queue has drained to half its
+ * limit and when the reply is cancelled. */
 ds4_status reply_new(request *asked, void (*wake)(void *context), void *context, reply **out, ds4_error *error);
 void reply_release(reply *self);
 const request *reply_request(const reply *self);

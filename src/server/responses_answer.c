@@ -34,12 +34,6 @@ static const char *id_prefix(const stream *self, const logged_part *part) {
     return "fc_";
 }
 
-static json_t *part_text(const stream *self, const logged_part *part) {
-    const logged_choice *choice = answer(self);
-    const ds4_buffer *text = part->kind == LOGGED_TEXT ? &choice->text : &choice->reasoning;
-    return json_stringn(text->data + part->start, part->n_bytes);
-}
-
 static json_t *encrypted(const stream *self, const logged_part *part) {
     ds4_buffer text = {0};
     bool ok = buffer_append_string(&text, RESPONSES_ENCRYPTED) &&
@@ -52,13 +46,13 @@ static json_t *encrypted(const stream *self, const logged_part *part) {
 /* Part of a reasoning item: {"type", "text"}. */
 static json_t *reasoning_text(const stream *self, const logged_part *part) {
     const char *type = self->log.request->wants_summary ? "summary_text" : "reasoning_text";
-    return json_pack("{s:s,s:o}", "type", type, "text", part_text(self, part));
+    return json_pack("{s:s,s:o}", "type", type, "text", logged_part_text(answer(self), part));
 }
 
 static json_t *output_text(const stream *self, const logged_part *part) {
     const reply_logprob *logprob = answer(self)->logprob;
-    return json_pack("{s:s,s:o,s:[],s:o}", "type", "output_text", "text", part_text(self, part), "annotations",
-                     "logprobs",
+    return json_pack("{s:s,s:o,s:[],s:o}", "type", "output_text", "text", logged_part_text(answer(self), part),
+                     "annotations", "logprobs",
                      openai_logprobs(self, logprob ? logprob + part->first_logprob : NULL, part->n_logprobs));
 }
 
@@ -232,7 +226,7 @@ static bool open_item(stream *self) {
 static bool close_text(stream *self, const logged_part *part) {
     const reply_logprob *logprob = answer(self)->logprob;
     json_t *fields = json_pack("{s:s,s:I,s:i,s:o,s:o}", "item_id", part->id, "output_index", open_index(self),
-                               "content_index", 0, "text", part_text(self, part), "logprobs",
+                               "content_index", 0, "text", logged_part_text(answer(self), part), "logprobs",
                                openai_logprobs(self, logprob ? logprob + part->first_logprob : NULL, part->n_logprobs));
     return emit(self, "response.output_text.done", fields) &&
            emit_piece(self, "response.content_part.done", "content_index", "part", output_text(self, part));
@@ -240,9 +234,11 @@ static bool close_text(stream *self, const logged_part *part) {
 
 static bool close_reasoning(stream *self, const logged_part *part) {
     if (!self->log.request->wants_summary)
-        return emit_piece(self, "response.reasoning_text.done", "content_index", "text", part_text(self, part)) &&
+        return emit_piece(self, "response.reasoning_text.done", "content_index", "text",
+                          logged_part_text(answer(self), part)) &&
                emit_piece(self, "response.content_part.done", "content_index", "part", reasoning_text(self, part));
-    return emit_piece(self, "response.reasoning_summary_text.done", "summary_index", "text", part_text(self, part)) &&
+    return emit_piece(self, "response.reasoning_summary_text.done", "summary_index", "text",
+                      logged_part_text(answer(self), part)) &&
            emit_piece(self, "response.reasoning_summary_part.done", "summary_index", "part",
                       reasoning_text(self, part));
 }

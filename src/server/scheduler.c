@@ -33,7 +33,6 @@ typedef struct job {
 struct scheduler {
     scheduler_options options;
     sequence_parts parts;
-    metrics *counts;
     pthread_t thread;
 
     pthread_mutex_t lock; /* of what follows */
@@ -145,15 +144,15 @@ static size_t held_bytes(const scheduler *self) {
 /* What others may see of the slots, and of the memory behind them. */
 static void publish(scheduler *self) {
     size_t n = slots_used(self);
-    metrics_set(self->counts, METRIC_RUNNING, (double)n);
-    metrics_set(self->counts, METRIC_CHECKPOINTS, (double)prefix_tree_n(self->parts.tree));
-    metrics_set(self->counts, METRIC_KV_BYTES, (double)held_bytes(self));
+    metrics_set(self->parts.counts, METRIC_RUNNING, (double)n);
+    metrics_set(self->parts.counts, METRIC_CHECKPOINTS, (double)prefix_tree_n(self->parts.tree));
+    metrics_set(self->parts.counts, METRIC_KV_BYTES, (double)held_bytes(self));
     pthread_mutex_lock(&self->lock);
     self->n_used = n;
     size_t n_queued = self->n_queued;
     if (!n && !n_queued) pthread_cond_broadcast(&self->quiet);
     pthread_mutex_unlock(&self->lock);
-    metrics_set(self->counts, METRIC_WAITING, (double)n_queued);
+    metrics_set(self->parts.counts, METRIC_WAITING, (double)n_queued);
 }
 
 static void put_failure(reply *to, int status, double retry_after_seconds, const char *message) {
@@ -184,7 +183,7 @@ static void job_free_sequences(scheduler *self, job *j) {
     for (size_t k = 0; k < SCHEDULER_MAX_PARALLEL; k++) {
         const sequence *s = j->choice[k];
         if (s && s->phase != SEQUENCE_CLOSING)
-            metrics_add(self->counts, METRIC_ANSWER_TOKENS, (double)answer_reader_usage(s->reader)->answer);
+            metrics_add(self->parts.counts, METRIC_ANSWER_TOKENS, (double)answer_reader_usage(s->reader)->answer);
         sequence_free(j->choice[k]);
         j->choice[k] = NULL;
     }
@@ -199,7 +198,7 @@ static void job_fail(scheduler *self, job *j, int status, const char *message) {
 /* The client has gone: what is computed may serve again. */
 static void job_cancel(scheduler *self, job *j) {
     double now = time_seconds();
-    metrics_add(self->counts, METRIC_CANCELLED, 1);
+    metrics_add(self->parts.counts, METRIC_CANCELLED, 1);
     for (size_t k = 0; k < SCHEDULER_MAX_PARALLEL; k++) {
         sequence *s = j->choice[k];
         if (s && s->timeline) sequence_keep(s, &self->parts, now);
@@ -236,7 +235,7 @@ static void drop_cancelled(scheduler *self) {
             continue;
         }
         queue_remove(self, i, 0);
-        metrics_add(self->counts, METRIC_CANCELLED, 1);
+        metrics_add(self->parts.counts, METRIC_CANCELLED, 1);
         reply_release(waiting);
     }
 }
@@ -299,8 +298,8 @@ static ds4_status job_begin(scheduler *self, job *j, double now, ds4_error *erro
 static bool put_started(scheduler *self, job *j) {
     const sequence *s = j->choice[0];
     j->usage = (reply_usage){.prompt = s->n_prompt, .cached = s->n_cached};
-    metrics_add(self->counts, METRIC_PROMPT_TOKENS, (double)s->n_prompt);
-    metrics_add(self->counts, METRIC_CACHED_TOKENS, (double)s->n_cached);
+    metrics_add(self->parts.counts, METRIC_PROMPT_TOKENS, (double)s->n_prompt);
+    metrics_add(self->parts.counts, METRIC_CACHED_TOKENS, (double)s->n_cached);
     const reply_event event = {.kind = REPLY_STARTED, .usage = j->usage};
     return reply_put(j->reply, &event);
 }
@@ -423,12 +422,12 @@ static void average(double *value, double measured) {
 }
 
 static void measure(scheduler *self, const step *done, double seconds) {
-    metrics_observe(self->counts, HISTOGRAM_STEP, seconds);
+    metrics_observe(self->parts.counts, HISTOGRAM_STEP, seconds);
     if (!done->n_prompt_tokens) {
         average(&self->decode_seconds, seconds);
         return;
     }
-    metrics_observe(self->counts, HISTOGRAM_STEP_TOKENS, (double)done->n_prompt_tokens);
+    metrics_observe(self->parts.counts, HISTOGRAM_STEP_TOKENS, (double)done->n_prompt_tokens);
     average(&self->seconds_per_token, fmax((seconds - self->decode_seconds) / (double)done->n_prompt_tokens, 1e-7));
 }
 
@@ -461,7 +460,7 @@ static ds4_status speak(scheduler *self, job *j, size_t k, double now, ds4_error
 }
 
 /* The prompt is evaluated: its choices part. */
-static ds4_status part(scheduler *self, job *j, double now, ds4_error *error) {
+static ds4_status fork_choices(scheduler *self, job *j, double now, ds4_error *error) {
     ds4_status status = DS4_OK;
     size_t n = j->asked->n;
     for (size_t k = 1; status == DS4_OK && k < n; k++)
@@ -482,7 +481,7 @@ static void follow_up(scheduler *self, const place *done, double now) {
     ds4_status status = DS4_OK;
     switch (s->phase) {
     case SEQUENCE_WAITS: break;
-    case SEQUENCE_PROMPT: status = part(self, j, now, &error); break;
+    case SEQUENCE_PROMPT: status = fork_choices(self, j, now, &error); break;
     case SEQUENCE_ANSWER: status = speak(self, j, k, now, &error); break;
     case SEQUENCE_CLOSING:
         sequence_free(s);
@@ -574,7 +573,6 @@ ds4_status scheduler_new(const ds4_model *model, ds4_engine *engine, call_memory
     scheduler *self = array_new(1, sizeof *self);
     if (!self) return error_memory(error, "scheduler", sizeof *self);
     self->options = *options;
-    self->counts = counts;
     self->seed = system_seed();
     self->parts = (sequence_parts){.tokenizer = ds4_model_tokenizer(model),
                                    .n_vocab = ds4_model_n_vocab(model),

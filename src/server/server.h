@@ -9,7 +9,7 @@
 
 typedef struct server_options {
     const char *host, *port, *unix_path; /* unix_path NULL: host and port */
-    const char *cors;                    /* NULL: off */
+    const char *cors;                    /* as in auth_new */
     const char *const *key;
     size_t n_keys;
     bool insecure;          /* without a key, others may connect all the same */

@@ -343,11 +343,6 @@ static bool is_tool_name(const char *name) {
     return true;
 }
 
-static char *copy_string(const char *text) {
-    char *copy = malloc(strlen(text) + 1);
-    return copy ? strcpy(copy, text) : NULL;
-}
-
 static bool announce_later(turns *self, size_t tool) {
     if (!self->announcement) return true;
     return (!self->announcement->n_bytes || append(self, self->announcement, "\n\n", 2)) &&
@@ -357,8 +352,8 @@ static bool announce_later(turns *self, size_t tool) {
 bool turns_tool(turns *self, tool_kind kind, const char *api_namespace, const char *api_name, bool deferred,
                 json_t *schema, const char *place) {
     request_tool tool = {.name = turns_tool_name(api_namespace, api_name),
-                         .api_name = copy_string(api_name),
-                         .api_namespace = api_namespace ? copy_string(api_namespace) : NULL,
+                         .api_name = strdup(api_name),
+                         .api_namespace = api_namespace ? strdup(api_namespace) : NULL,
                          .kind = kind,
                          .schema = schema,
                          .deferred = deferred};
