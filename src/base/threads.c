@@ -100,7 +100,8 @@ static void wait_for_others(thread_pool *pool) {
         spin_pause();
     }
     pthread_mutex_lock(&pool->mutex);
-    atomic_store(&pool->caller_sleeps, true);
+    /* not a store: in QEMU's arm64 on x86-64 the load after it could come first, and the wake-up be lost */
+    atomic_exchange(&pool->caller_sleeps, true);
     while (atomic_load(&pool->n_busy) > 0) pthread_cond_wait(&pool->done, &pool->mutex);
     atomic_store(&pool->caller_sleeps, false);
     pthread_mutex_unlock(&pool->mutex);
