@@ -265,7 +265,8 @@ static void compare_call(void *context, const ds4_event *event) {
 static void check_memory(call_memory *memory, const recording *record) {
     ds4_prompt block = {0};
     comparison compared = {.calls = record->calls};
-    if (record->n_calls && call_memory_put(memory, record->calls, &block)) {
+    call_lookup lookup = {.memory = memory};
+    if (record->n_calls && call_memory_put(&lookup, record->calls, &block)) {
         ds4_parser *parser;
         require(!ds4_parser_new(false, compare_call, &compared, &parser, NULL));
         require(!ds4_parser_feed(parser, block.text.data, block.text.n_bytes, NULL));
