@@ -11,7 +11,7 @@ system=$folder/system run=$folder/run build=$1/make
 
 # What measures, or takes more than a few minutes when emulated. The models of tests/emulated stand in for it.
 left_out="test_bench test_conversation test_engine test_golden test_nano test_quantised \
-    test_server_connections test_server_http test_server_replay test_server_scheduler"
+    test_server_connections test_server_http test_server_replay test_server_scheduler test_server_trace"
 # What depends on the processor, and is run on all three.
 on_all="test_kernels test_float_kernels test_models"
 
