@@ -70,41 +70,18 @@ void json_put(json_t **object, const char *key, json_t *value) {
     *object = NULL;
 }
 
-static bool write_value(ds4_buffer *out, json_t *value);
-
-static bool write_array(ds4_buffer *out, json_t *array) {
-    bool ok = buffer_append_string(out, "[");
-    for (size_t i = 0; i < json_array_size(array) && ok; i++)
-        ok = (!i || buffer_append_string(out, ",")) && write_value(out, json_array_get(array, i));
-    return ok && buffer_append_string(out, "]");
-}
-
-static bool write_object(ds4_buffer *out, json_t *object) {
-    const char *key, *separator = "{";
-    json_t *member;
-    json_object_foreach(object, key, member) {
-        if (!buffer_append_string(out, separator) || !exact_json_write_string(out, key, strlen(key)) ||
-            !buffer_append_string(out, ":") || !write_value(out, member))
-            return false;
-        separator = ",";
-    }
-    return buffer_append_string(out, json_object_size(object) ? "}" : "{}");
-}
-
-/* Jansson writes a fixed number of digits: with 15 pi would be another number, with 17 what a client wrote as 0.1 would
- * be 0.10000000000000001. Recursion is bounded by the depth that Jansson reads. */
-static bool write_value(ds4_buffer *out, json_t *value) {
-    if (json_is_object(value)) return write_object(out, value);
-    if (json_is_array(value)) return write_array(out, value);
-    if (!json_is_string(value)) return exact_json_write(out, value);
-    /* a NUL in front is the model's, and not a mark of exact_json_read */
+/* A NUL in front is the model's, and not a mark of exact_json_read. */
+static bool write_text(ds4_buffer *out, const json_t *value) {
     const char *text = json_string_value(value);
     if (text[0] == PLAIN_INTEGER[0]) return buffer_append_string(out, text + 1);
     return exact_json_write_string(out, text, json_string_length(value));
 }
 
+/* Jansson writes a fixed number of digits: with 15 pi would be another number, with 17 what a client wrote as 0.1 would
+ * be 0.10000000000000001. */
 bool api_write_json(ds4_buffer *out, json_t *value) {
-    bool ok = value && write_value(out, value);
+    static const json_style compact = {.comma = ",", .colon = ":", .write_string = write_text};
+    bool ok = value && exact_json_write_as(out, value, &compact);
     json_decref(value);
     return ok;
 }

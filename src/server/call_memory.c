@@ -149,8 +149,9 @@ static const char *plain_string(const json_t *value, size_t *n_bytes) {
 
 /* The schemas of a tool's arguments by their names; NULL: not known. */
 static json_t *properties_of(const request *asked, const char *name) {
-    size_t i = asked ? request_find_tool(asked, name, strlen(name)) : 0;
-    if (!asked || i == asked->n_tools) return NULL;
+    if (!asked) return NULL;
+    size_t i = request_find_tool(asked, name, strlen(name));
+    if (i == asked->n_tools) return NULL;
     return json_object_get(json_object_get(asked->tool[i].schema, "parameters"), "properties");
 }
 
@@ -170,14 +171,14 @@ static bool same_but_defaults(json_t *ours, json_t *theirs, const json_t *proper
 }
 
 /* Most clients send back the very text; others read it and write it anew. */
-static bool same_arguments(const memory_call *call, json_t *arguments, const json_t *properties) {
+static bool same_arguments(const memory_call *call, json_t *arguments, const request *asked) {
     size_t n_bytes;
     const char *text = exact_json_text(arguments, &n_bytes);
     if (text && n_bytes == call->arguments.n_bytes && memcmp(text, call->arguments.data, n_bytes) == 0) return true;
     json_t *ours = NULL, *theirs = NULL;
     bool same = exact_json_read(call->arguments.data, call->arguments.n_bytes, "arguments", &ours, NULL) == DS4_OK &&
                 (!text || exact_json_read(text, n_bytes, "arguments", &theirs, NULL) == DS4_OK) &&
-                same_but_defaults(ours, text ? theirs : arguments, properties);
+                same_but_defaults(ours, text ? theirs : arguments, properties_of(asked, call->name));
     json_decref(ours);
     json_decref(theirs);
     return same;
@@ -189,8 +190,7 @@ static bool same_call(const memory_call *call, const json_t *from_client, const 
     const char *id = plain_string(json_object_get(from_client, "id"), &n_bytes);
     if (!id || strcmp(id, call->id) != 0) return false;
     const char *name = plain_string(json_object_get(function, "name"), &n_bytes);
-    return name && strcmp(name, call->name) == 0 &&
-           same_arguments(call, json_object_get(function, "arguments"), properties_of(asked, name));
+    return name && strcmp(name, call->name) == 0 && same_arguments(call, json_object_get(function, "arguments"), asked);
 }
 
 bool call_memory_put(void *lookup, json_t *tool_calls, ds4_prompt *prompt) {

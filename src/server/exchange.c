@@ -44,11 +44,14 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+const char *exchange_header(const exchange *x, const char *name) {
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
 static bool add_cors(const exchange *x, struct MHD_Response *response) {
-    const char *from = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
-    const char *origin = auth_cors(x->http->parts.auth, from);
+    const char *origin = auth_cors(x->http->parts.auth, exchange_header(x, "Origin"));
     if (!origin) return true;
-    const char *headers = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Access-Control-Request-Headers");
+    const char *headers = exchange_header(x, "Access-Control-Request-Headers");
     return add_header(response, "Access-Control-Allow-Origin", origin) && add_header(response, "Vary", "Origin") &&
            add_header(response, "Access-Control-Allow-Methods", "GET, POST, HEAD, OPTIONS") &&
            add_header(response, "Access-Control-Allow-Headers", headers && *headers ? headers : default_headers);

@@ -64,6 +64,9 @@ struct exchange {
     double last_sent, last_looked; /* the latter: whether the client is still there */
 };
 
+/* Of the request; NULL: not there. */
+const char *exchange_header(const exchange *x, const char *name);
+
 /* Sends x->out as the whole body. */
 enum MHD_Result exchange_respond(exchange *x, int status, const char *content_type);
 /* The same with JSON, which is taken; NULL: no memory for it. */

@@ -101,10 +101,6 @@ static bool is_allowed(const route *found, const char *method) {
 
 /* ---- the head ------------------------------------------------------------------------------------ */
 
-static const char *header(const exchange *x, const char *name) {
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
-}
-
 /* Paths that need no key need no body either, and nobody is to fill the memory there. */
 static size_t body_limit(const exchange *x) {
     size_t limit = x->http->parts.max_body_bytes;
@@ -114,16 +110,17 @@ static size_t body_limit(const exchange *x) {
 /* False and a problem: there is no use in receiving a body. */
 static bool check_head(exchange *x, const char *path, const char *method) {
     const http_parts *parts = &x->http->parts;
-    const char *length = header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (!auth_origin_is_good(parts->auth, header(x, "Origin")))
+    const char *length = exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (!auth_origin_is_good(parts->auth, exchange_header(x, "Origin")))
         return problem_set(&x->problem, PROBLEM_FORBIDDEN, NULL,
-                           "pages of %.200s may not use this server (--cors allows them)", header(x, "Origin"));
+                           "pages of %.200s may not use this server (--cors allows them)",
+                           exchange_header(x, "Origin"));
     if (!x->route->answer) return problem_set(&x->problem, PROBLEM_NOT_FOUND, NULL, "there is no %.300s here", path);
     if (!is_allowed(x->route, method))
         return problem_set(&x->problem, PROBLEM_METHOD, NULL, "%.300s takes %s, not %.20s", path, x->route->allowed,
                            method);
     if (!x->route->is_open && strcmp(method, "HEAD") != 0 &&
-        !auth_key_is_good(parts->auth, header(x, "Authorization"), header(x, "x-api-key")))
+        !auth_key_is_good(parts->auth, exchange_header(x, "Authorization"), exchange_header(x, "x-api-key")))
         return problem_set(&x->problem, PROBLEM_KEY, NULL,
                            "no valid API key: expected in Authorization: Bearer KEY or x-api-key: KEY");
     if (x->route->api && atomic_load(&x->http->drains))
@@ -136,8 +133,8 @@ static bool check_head(exchange *x, const char *path, const char *method) {
 
 /* Whether to refuse before the body has come. */
 static bool refuses_at_once(const exchange *x) {
-    const char *length = header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return header(x, MHD_HTTP_HEADER_EXPECT) || (length && strtoull(length, NULL, 10) > SMALL_BODY_BYTES);
+    const char *length = exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return exchange_header(x, MHD_HTTP_HEADER_EXPECT) || (length && strtoull(length, NULL, 10) > SMALL_BODY_BYTES);
 }
 
 static exchange *exchange_new(http *self, struct MHD_Connection *client, const char *path) {
@@ -156,7 +153,7 @@ static exchange *exchange_new(http *self, struct MHD_Connection *client, const c
 }
 
 static enum MHD_Result begin(exchange *x, const char *path, const char *method) {
-    if (strcmp(method, "OPTIONS") == 0 && auth_cors(x->http->parts.auth, header(x, "Origin")))
+    if (strcmp(method, "OPTIONS") == 0 && auth_cors(x->http->parts.auth, exchange_header(x, "Origin")))
         return exchange_respond(x, 204, NULL);
     x->is_refused = !check_head(x, path, method);
     if (x->is_refused && refuses_at_once(x)) return exchange_fail(x);

@@ -268,39 +268,34 @@ static bool write_real(ds4_buffer *out, double value) {
     return buffer_append(out, text, (size_t)written);
 }
 
-static bool write_array(ds4_buffer *out, json_t *array) {
+static bool write_array(ds4_buffer *out, json_t *array, const json_style *style) {
     if (!buffer_append_string(out, "[")) return false;
     for (size_t i = 0; i < json_array_size(array); i++) {
-        if (i && !buffer_append_string(out, ", ")) return false;
-        if (!exact_json_write(out, json_array_get(array, i))) return false;
+        if (i && !buffer_append_string(out, style->comma)) return false;
+        if (!exact_json_write_as(out, json_array_get(array, i), style)) return false;
     }
     return buffer_append_string(out, "]");
 }
 
-static bool write_object(ds4_buffer *out, json_t *object) {
+static bool write_object(ds4_buffer *out, json_t *object, const json_style *style) {
     const char *key, *separator = "{";
     json_t *value;
     json_object_foreach(object, key, value) {
         if (!buffer_append_string(out, separator) || !exact_json_write_string(out, key, strlen(key)) ||
-            !buffer_append_string(out, ": ") || !exact_json_write(out, value))
+            !buffer_append_string(out, style->colon) || !exact_json_write_as(out, value, style))
             return false;
-        separator = ", ";
+        separator = style->comma;
     }
     return buffer_append_string(out, json_object_size(object) ? "}" : "{}");
 }
 
 /* Recursion is bounded by the depth that Jansson reads (2048). */
-bool exact_json_write(ds4_buffer *out, json_t *value) {
+bool exact_json_write_as(ds4_buffer *out, json_t *value, const json_style *style) {
     char integer[24];
     switch (json_typeof(value)) {
-    case JSON_OBJECT: return write_object(out, value);
-    case JSON_ARRAY: return write_array(out, value);
-    case JSON_STRING: {
-        size_t n_bytes;
-        const char *text = exact_json_text(value, &n_bytes);
-        if (text) return exact_json_write_string(out, text, n_bytes);
-        return buffer_append(out, json_string_value(value) + MARK_BYTES, json_string_length(value) - MARK_BYTES);
-    }
+    case JSON_OBJECT: return write_object(out, value, style);
+    case JSON_ARRAY: return write_array(out, value, style);
+    case JSON_STRING: return style->write_string(out, value);
     case JSON_INTEGER:
         snprintf(integer, sizeof integer, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         return buffer_append_string(out, integer);
@@ -310,4 +305,16 @@ bool exact_json_write(ds4_buffer *out, json_t *value) {
     case JSON_NULL: break;
     }
     return buffer_append_string(out, "null");
+}
+
+static bool write_marked(ds4_buffer *out, const json_t *value) {
+    size_t n_bytes;
+    const char *text = exact_json_text(value, &n_bytes);
+    if (text) return exact_json_write_string(out, text, n_bytes);
+    return buffer_append(out, json_string_value(value) + MARK_BYTES, json_string_length(value) - MARK_BYTES);
+}
+
+bool exact_json_write(ds4_buffer *out, json_t *value) {
+    static const json_style python = {.comma = ", ", .colon = ": ", .write_string = write_marked};
+    return exact_json_write_as(out, value, &python);
 }

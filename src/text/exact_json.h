@@ -28,6 +28,13 @@ bool exact_json_is_true(const json_t *value);
 /* Appends value as json.dumps(value, ensure_ascii=False); false if there is no memory. */
 bool exact_json_write(ds4_buffer *out, json_t *value);
 
+/* The same, but for what stands between members and behind keys, and with strings written by write_string. */
+typedef struct json_style {
+    const char *comma, *colon;
+    bool (*write_string)(ds4_buffer *out, const json_t *string);
+} json_style;
+bool exact_json_write_as(ds4_buffer *out, json_t *value, const json_style *style);
+
 /* Appends a string in its quotes; text is UTF-8. False if there is no memory. */
 bool exact_json_write_string(ds4_buffer *out, const char *text, size_t n_bytes);
 
